@@ -1,0 +1,1 @@
+"""Measure the intrinsic dimension of fine-tuning."""

@@ -1,0 +1,56 @@
+"""Every error this package raises on purpose.
+
+    IntrinsicError
+    |-- SpecError        a setting is wrong, or settings contradict each other   (also a ValueError)
+    |   `-- UnknownName  a name is not in a registry; the message lists what is  (also a KeyError)
+    |-- DataError        a task's data is absent, damaged, or not what was announced
+    |-- ModelError       a pretrained model is absent, damaged, or does not fit the task
+    |-- ArtefactError    a saved subspace is damaged, or belongs to another model
+    |-- StoreError       the output directory cannot be read, written or shared
+    `-- Diverged         training produced a loss or a weight that is not finite
+
+A message says what was expected, what came, and what to do. The command line prints it as one
+sentence without a traceback; anything else that escapes is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class IntrinsicError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class SpecError(IntrinsicError, ValueError):
+    """A setting is wrong, or settings contradict each other."""
+
+
+class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at the raise site)
+    """A name is not in a registry."""
+
+    def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
+        super().__init__(f"unknown {kind} {name!r}; available: {', '.join(sorted(available))}")
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0])
+
+
+class DataError(IntrinsicError):
+    """A task's data is absent, damaged, or not what was announced."""
+
+
+class ModelError(IntrinsicError):
+    """A pretrained model is absent, damaged, or does not fit the task."""
+
+
+class ArtefactError(IntrinsicError):
+    """A saved subspace is damaged, or belongs to another model."""
+
+
+class StoreError(IntrinsicError):
+    """The output directory cannot be read, written or shared."""
+
+
+class Diverged(IntrinsicError):  # noqa: N818
+    """Training produced a loss or a weight that is not finite."""

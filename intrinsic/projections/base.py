@@ -1,0 +1,102 @@
+"""The contract of a projection P: R^d -> R^n, a random linear map rebuilt from its seed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from intrinsic.errors import SpecError
+
+DEFAULT_CACHE_BYTES = 256 * 2**20
+MAX_DIM = 2**31
+
+
+class Projection(ABC):
+    """A family of random matrices P(key) in R^{n x d}, one for every (seed, key), never stored.
+
+    Implement :meth:`_forward` and :meth:`_adjoint`; this base checks the border. Both must be
+    pure functions of (seed, key, n, d, input): the same bits in every process, with any number of
+    threads. `key` is a 64-bit integer that names the tensor (see :func:`intrinsic.seeds.name_key`).
+
+    Scale: rows have unit expected norm, E||P_i||^2 = 1, so a step of length s in theta moves each weight by
+    about s whatever d and n are. The convention of Li et al. (2018), unit columns, is this P times
+    sqrt(d / D) with D the full dimension: multiply theta by sqrt(D / d) to convert.
+
+    cache_bytes bounds what the projection may keep of its regenerated randomness between calls, summed
+    over all keys; 0 keeps nothing. Results are bit-identical either way.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        if not isinstance(subspace_dim, int) or not 1 <= subspace_dim < MAX_DIM:
+            raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}")
+        if not isinstance(seed, int) or not 0 <= seed < 2**64:
+            raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}")
+        if cache_bytes < 0:
+            raise SpecError(f"cache_bytes must be 0 (no cache) or more, got {cache_bytes!r}")
+        self.subspace_dim = subspace_dim
+        self.seed = seed
+        self.cache_bytes = cache_bytes
+        self._cache: OrderedDict[object, tuple[Tensor, ...]] = OrderedDict()
+
+    @property
+    def options(self) -> dict[str, float | int | str]:
+        """What besides (subspace_dim, seed) is needed to build this projection again; JSON-ready."""
+        return {}
+
+    @final
+    def forward(self, theta: Tensor, key: int, n: int) -> Tensor:
+        """P(key) theta.  theta [d], float32 or float64 -> [n], same dtype and device."""
+        self._check("theta", theta, self.subspace_dim, n)
+        return self._forward(theta.detach().contiguous(), key, n)
+
+    @final
+    def adjoint(self, grad: Tensor, key: int) -> Tensor:
+        """P(key)^T grad.  grad [n], float32 or float64 -> [d], same dtype and device."""
+        self._check("grad", grad, grad.numel(), grad.numel())
+        return self._adjoint(grad.detach().contiguous(), key)
+
+    @final
+    def to_dense(self, key: int, n: int) -> Tensor:
+        """P(key) as a float64 matrix [n, d]: for tests and small problems; costs n * d * 8 bytes."""
+        eye = torch.eye(self.subspace_dim, dtype=torch.float64)
+        return torch.stack([self._forward(column.contiguous(), key, n) for column in eye], dim=1)
+
+    @abstractmethod
+    def _forward(self, theta: Tensor, key: int, n: int) -> Tensor: ...
+
+    @abstractmethod
+    def _adjoint(self, grad: Tensor, key: int) -> Tensor: ...
+
+    def _cached(self, label: object, build: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """build() or what an earlier call with the same label built, kept while the budget allows."""
+        if label in self._cache:
+            self._cache.move_to_end(label)
+            return self._cache[label]
+        made = build()
+        held = sum(_nbytes(t) for t in self._cache.values())
+        if held + _nbytes(made) <= self.cache_bytes:  # keep the first ones: cyclic access defeats LRU
+            self._cache[label] = made
+        return made
+
+    @staticmethod
+    def _check(what: str, x: Tensor, length: int, n: int) -> None:
+        if x.ndim != 1 or x.numel() != length:
+            raise SpecError(f"{what} must be a vector of length {length}, got shape {tuple(x.shape)}")
+        if x.dtype not in (torch.float32, torch.float64):
+            raise SpecError(f"{what} must be float32 or float64, got {x.dtype}; convert it first")
+        if n < 1:
+            raise SpecError(f"the projected length n must be at least 1, got {n}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(subspace_dim={self.subspace_dim}, seed={self.seed})"
+
+
+def _nbytes(tensors: tuple[Tensor, ...]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)

@@ -1,0 +1,186 @@
+"""What came out, as stored on disk: one schema for a trial and one for a measurement. No torch here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from intrinsic.spec import Frozen, MeasureSpec, TrialSpec
+
+SCHEMA_VERSION = 1
+
+TrialStatus = Literal["ok", "diverged", "out-of-memory", "failed", "interrupted"]
+SearchStatus = Literal["found", "met-at-lowest", "never-met", "not-monotone", "no-baseline"]
+
+
+class Meta(Frozen):
+    """Where and with what a record was made."""
+
+    schema_version: int = SCHEMA_VERSION
+    versions: dict[str, str] = {}
+    """python, intrinsic, torch, transformers, numpy, numba ..."""
+    device: str = "cpu"
+    threads: int = 1
+    hashes: dict[str, str] = {}
+    """`data`: the task's examples; `weights`: theta_0."""
+
+
+class TrialRun(Frozen):
+    trial_id: str
+    spec: TrialSpec
+    status: TrialStatus
+    error: str | None = None
+    """One sentence when status is not ok."""
+    started: str
+    """ISO 8601, UTC."""
+    seconds: float
+
+
+class HistoryPoint(Frozen):
+    step: int
+    train_loss: float | None = None
+    """Mean over the steps since the last point."""
+    score: float
+
+
+class TrialTrain(Frozen):
+    """What training gave; every number is None only if the trial ended before it was known."""
+
+    metric: str | None = None
+    higher_is_better: bool = True
+    score: float | None = None
+    """On the evaluation split, of the checkpoint the policy names."""
+    last_score: float | None = None
+    best_score: float | None = None
+    best_step: int | None = None
+    scores: dict[str, float] = {}
+    """All of the task's metrics for that checkpoint."""
+    train_loss: float | None = None
+    """Mean over the last tenth of the steps."""
+    chance: float | None = None
+    """Score of the best constant answer."""
+    num_train: int | None = None
+    """m, training examples used."""
+    num_eval: int | None = None
+    num_labels: int | None = None
+    history: tuple[HistoryPoint, ...] = ()
+    steps: int = 0
+    seconds_per_step: float | None = None
+    parameters_trained: int | None = None
+    parameters_stored: int | None = None
+    head_parameters: int | None = None
+    full_dim: int | None = None
+    """D: what the method's subspace lies in; for full fine-tuning the parameters trained."""
+    artefact_bytes: int | None = None
+
+
+class TrialResult(Frozen):
+    """One trial's JSON file."""
+
+    run: TrialRun
+    train: TrialTrain = TrialTrain()
+    meta: Meta = Meta()
+
+
+class Point(Frozen):
+    """One evaluated (d, seed, rate) as the search sees it."""
+
+    d: int
+    seed: int
+    rate_factor: float = 1.0
+    score: float | None
+    """None: the trial gave no score (diverged, failed); it counts as not reaching the target."""
+
+
+class FitPoint(Frozen):
+    """The fitted curve at d: posterior mean and band at the search's confidence."""
+
+    d: float
+    mean: float
+    low: float
+    high: float
+
+
+class SearchResult(Frozen):
+    """What the search found; a failed search is a value with a status, never an exception."""
+
+    status: SearchStatus
+    d: int | None
+    """The estimate on the grid; None unless status is found or met-at-lowest (then the lowest d)."""
+    interval: tuple[float | None, float | None]
+    """Confidence interval for d; None at an end that lies outside the bracket."""
+    confidence: float
+    target: float
+    points: tuple[Point, ...]
+    fit: tuple[FitPoint, ...]
+    message: str
+    """One sentence a person can act on."""
+
+
+class TrialRow(Frozen):
+    """A trial as the measurement lists it."""
+
+    trial_id: str
+    role: Literal["baseline-rate", "baseline", "subspace-rate", "search"]
+    d: int | None
+    seed: int
+    learning_rate: float
+    status: TrialStatus
+    score: float | None
+    steps: int
+    seconds: float
+
+
+class Baseline(Frozen):
+    learning_rate: float
+    scores: tuple[float, ...]
+    mean: float
+    std: float | None
+    """Sample standard deviation over seeds; None for one seed."""
+
+
+class Cost(Frozen):
+    trials: int
+    steps: int
+    seconds: float
+    """Sum of the trials' own wall-clock seconds."""
+    reused: int = 0
+    """Trials answered by the store, without being run again."""
+
+
+class MeasureOutcome(Frozen):
+    metric: str
+    higher_is_better: bool
+    chance: float
+    num_train: int
+    num_eval: int
+    full_dim: int
+    """D, the parameters the subspace lies in."""
+    baseline: Baseline | None
+    target: float | None
+    subspace_learning_rate: float | None
+    search: SearchResult
+    d90: int | None
+    share: float | None
+    """d90 / D."""
+    artefact_bytes: int | None
+    warnings: tuple[str, ...] = ()
+    cost: Cost
+    trials: tuple[TrialRow, ...]
+
+
+class MeasureRun(Frozen):
+    measure_id: str
+    spec: MeasureSpec
+    command: str
+    """The command line that gives this result again."""
+    started: str
+
+
+class MeasureResult(Frozen):
+    """`result.json`."""
+
+    run: MeasureRun
+    result: MeasureOutcome
+    meta: Meta = Field(default_factory=Meta)

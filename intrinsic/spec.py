@@ -1,0 +1,210 @@
+"""What is to be run, said completely: frozen, validated, hashed. No torch here.
+
+Every default of the command line and of the Python interface lives in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SPEC_VERSION = 1
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Frozen(BaseModel):
+    """Immutable; an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskSpec(Frozen):
+    """Data and how much of it."""
+
+    name: str = "rotten-tomatoes"
+    data_dir: str | None = None
+    """Folder or file with the data; None: the Hub, or the package the task comes in."""
+    text_columns: tuple[str, ...] = ()
+    label_column: str | None = None
+    splits: tuple[str, str] | None = None
+    """Names of the training and the evaluation split; None: the task's own."""
+    regression: bool = False
+    """Only for `files`: labels are real numbers."""
+    limit: PositiveInt | None = None
+    """Training examples used: the first so many of a fixed shuffle."""
+    eval_limit: PositiveInt | None = None
+    max_length: PositiveInt = 128
+    """Tokens an example is cut to."""
+
+
+class ModelSpec(Frozen):
+    """A pretrained model, or a small reference net for vision and toys."""
+
+    name: str = "minilm"
+    revision: str | None = None
+    layers: PositiveInt | None = None
+    """Keep only the first so many transformer layers; None: all."""
+    pooling: Literal["auto", "cls", "mean"] = "auto"
+    trust_remote_code: bool = False
+
+
+class MethodSpec(Frozen):
+    """How the model is fine-tuned. The subspace settings are ignored by no method: `full` forbids them."""
+
+    name: str = "full"
+    subspace_dim: PositiveInt | None = None
+    """d, the budget: theta_d and the lambdas together."""
+    projection: str | None = None
+    structure_aware: bool | None = None
+    lambdas: Literal["layer", "tensor"] | None = None
+    head: Literal["in-subspace", "free", "frozen"] | None = None
+    parameters: Literal["all", "no-embeddings"] | None = None
+    """`no-embeddings` leaves token, position and type embeddings (and what is tied to them) at theta_0."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MethodSpec:
+        given = [k for k in MethodSpec.model_fields if k != "name" and getattr(self, k) is not None]
+        if self.name == "full" and given:
+            raise ValueError(f"method 'full' trains everything and takes no setting, got {', '.join(given)}")
+        if self.name == "subspace":
+            missing = [k for k in MethodSpec.model_fields if k != "name" and getattr(self, k) is None]
+            if missing:
+                raise ValueError(f"method 'subspace' needs {', '.join(missing)}")
+        return self
+
+
+class OptimSpec(Frozen):
+    """The optimiser loop."""
+
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Rate = 5e-4
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.06, ge=0, le=1)
+    """Share of the steps."""
+    clip: float | None = Field(1.0, gt=0)
+    """Largest gradient norm; None: no clipping."""
+    epochs: float | None = Field(None, gt=0)
+    steps: PositiveInt | None = None
+    """Optimiser steps; exactly one of epochs and steps is set."""
+    batch_size: PositiveInt = 32
+    eval_batch_size: PositiveInt = 128
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are added up before a step."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    eval_every: PositiveInt | None = None
+    """Steps between evaluations; None: once, at the end."""
+    policy: Literal["last", "best"] = "last"
+    """The checkpoint whose score counts; `best` needs eval_every and looks at the evaluation split."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OptimSpec:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"set exactly one of epochs and steps, got {self.epochs!r} and {self.steps!r}")
+        if self.policy == "best" and self.eval_every is None:
+            raise ValueError("policy 'best' needs eval_every: how many steps lie between two evaluations")
+        return self
+
+
+class SeedSpec(Frozen):
+    """Three sources of chance, varied independently."""
+
+    projection: Seed = 0
+    initialisation: Seed = 0
+    data_order: Seed = 0
+
+
+class TrialSpec(Frozen):
+    """One training run, completely."""
+
+    task: TaskSpec = TaskSpec()
+    model: ModelSpec = ModelSpec()
+    method: MethodSpec = MethodSpec()
+    optim: OptimSpec = OptimSpec(steps=100)
+    seeds: SeedSpec = SeedSpec()
+
+    @property
+    def id(self) -> str:
+        """16 hex digits of the SHA-256 of the canonical JSON: the name a stored trial is found by."""
+        return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
+
+
+class SearchSpec(Frozen):
+    """How d is searched for."""
+
+    kind: Literal["adaptive", "grid"] = "adaptive"
+    low: PositiveInt = 4
+    high: PositiveInt = 4096
+    """The bracket: both ends are dimensions that may be tried."""
+    resolution: float = Field(2**0.5, gt=1)
+    """Ratio of neighbouring dimensions on the geometric grid."""
+    grid: tuple[PositiveInt, ...] = ()
+    """Dimensions for kind `grid`; empty: low to high by resolution."""
+    seeds: PositiveInt = 3
+    """Most seeds at one dimension."""
+    guard_rates: tuple[Rate, ...] = (0.5, 2.0)
+    """Factors on the subspace learning rate that must fail too before a dimension fails; () switches off."""
+    max_trials: PositiveInt = 200
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> SearchSpec:
+        if self.low >= self.high:
+            raise ValueError(f"the bracket needs low < high, got {self.low} and {self.high}")
+        return self
+
+
+class TargetSpec(Frozen):
+    """The score that counts as reached."""
+
+    kind: Literal["own", "global", "chance-corrected"] = "own"
+    """own: fraction * baseline. global: fraction * value. chance-corrected: chance + fraction * (baseline - chance)."""
+    fraction: float = Field(0.9, gt=0, le=1)
+    value: float | None = None
+    """The score meant by `global`, in the metric's own unit."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TargetSpec:
+        if (self.kind == "global") != (self.value is not None):
+            raise ValueError("a target value goes with kind 'global' and only with it, as in --target global:0.95")
+        return self
+
+
+class MeasureSpec(Frozen):
+    """`intrinsic measure`, completely."""
+
+    task: TaskSpec = TaskSpec(limit=6000, max_length=64)
+    model: ModelSpec = ModelSpec(layers=2)
+    projection: str = "fastfood"
+    structure_aware: bool = True
+    lambdas: Literal["layer", "tensor"] = "layer"
+    head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
+    parameters: Literal["all", "no-embeddings"] = "all"
+    optim: OptimSpec = OptimSpec(steps=100)
+    """Shared by baseline and subspace, but for the learning rate."""
+    baseline_rates: tuple[Rate, ...] = (2.5e-4, 5e-4, 1e-3)
+    """The grid from which full fine-tuning's rate is chosen."""
+    baseline_seeds: PositiveInt = 3
+    subspace_rates: tuple[Rate, ...] = (2e-3, 4e-3, 8e-3)
+    """The grid (row-norm units) from which the subspace's rate is chosen, once."""
+    target: TargetSpec = TargetSpec()
+    search: SearchSpec = SearchSpec()
+    seed: Seed = 0
+    """Root of all seeds of all trials."""
+
+    @property
+    def id(self) -> str:
+        """16 hex digits that name this measurement."""
+        return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
+
+
+def digest(value: object) -> str:
+    """First 16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces, shortest float)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
