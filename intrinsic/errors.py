@@ -15,6 +15,7 @@ sentence without a traceback; anything else that escapes is a bug.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -30,7 +31,10 @@ class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at th
     """A name is not in a registry."""
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
-        super().__init__(f"unknown {kind} {name!r}; available: {', '.join(sorted(available))}")
+        names = sorted(available)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}; available: {', '.join(names)}{hint}")
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])

@@ -177,21 +177,21 @@ class TargetSpec(Frozen):
 
 
 class MeasureSpec(Frozen):
-    """`intrinsic measure`, completely."""
+    """`intrinsic measure`, completely. The defaults suit a text task of any size; see PRESETS for the others."""
 
-    task: TaskSpec = TaskSpec(limit=6000, max_length=64)
-    model: ModelSpec = ModelSpec(layers=2)
+    task: TaskSpec = TaskSpec()
+    model: ModelSpec = ModelSpec()
     projection: str = "fastfood"
     structure_aware: bool = True
     lambdas: Literal["layer", "tensor"] = "layer"
     head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
     parameters: Literal["all", "no-embeddings"] = "all"
-    optim: OptimSpec = OptimSpec(steps=100)
+    optim: OptimSpec = OptimSpec(epochs=3)
     """Shared by baseline and subspace, but for the learning rate."""
-    baseline_rates: tuple[Rate, ...] = (2.5e-4, 5e-4, 1e-3)
+    baseline_rates: tuple[Rate, ...] = (2e-5, 6e-5, 2e-4)
     """The grid from which full fine-tuning's rate is chosen."""
     baseline_seeds: PositiveInt = 3
-    subspace_rates: tuple[Rate, ...] = (2e-3, 4e-3, 8e-3)
+    subspace_rates: tuple[Rate, ...] = (1e-3, 3e-3, 9e-3)
     """The grid (row-norm units) from which the subspace's rate is chosen, once."""
     target: TargetSpec = TargetSpec()
     search: SearchSpec = SearchSpec()
@@ -202,6 +202,28 @@ class MeasureSpec(Frozen):
     def id(self) -> str:
         """16 hex digits that name this measurement."""
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
+
+
+PRESETS: dict[str, MeasureSpec] = {
+    # What `intrinsic measure` runs when nothing is asked of it: five minutes on two cores, offline.
+    "demo": MeasureSpec(
+        task=TaskSpec(limit=6000, max_length=64),
+        model=ModelSpec(layers=2),
+        optim=OptimSpec(steps=100),
+        baseline_rates=(2.5e-4, 5e-4, 1e-3),
+        subspace_rates=(2e-3, 4e-3, 8e-3),
+    ),
+    "text": MeasureSpec(),
+    "vision": MeasureSpec(
+        task=TaskSpec(name="digits"),
+        model=ModelSpec(name="mlp"),
+        structure_aware=False,
+        optim=OptimSpec(epochs=10, batch_size=128, eval_batch_size=1024),
+        baseline_rates=(5e-4, 1e-3, 2e-3),
+        subspace_rates=(5e-3, 1e-2, 2e-2),
+    ),
+}
+"""Complete starting points; flags and a configuration file change single fields of one of them."""
 
 
 def digest(value: object) -> str:
