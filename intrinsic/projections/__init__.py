@@ -1,0 +1,46 @@
+"""Random linear maps R^d -> R^n, rebuilt from a seed and never stored."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from intrinsic.errors import UnknownName
+from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection
+from intrinsic.projections.dense import DenseProjection
+from intrinsic.projections.fastfood import FastfoodProjection
+from intrinsic.projections.hashed import HashedProjection
+from intrinsic.projections.kronecker import KroneckerProjection
+from intrinsic.projections.sparse import SparseProjection
+
+PROJECTIONS: dict[str, type[Projection]] = {
+    "dense": DenseProjection,
+    "sparse": SparseProjection,
+    "fastfood": FastfoodProjection,
+    "hashed": HashedProjection,
+    "kronecker": KroneckerProjection,
+}
+
+
+def make_projection(
+    name: str,
+    subspace_dim: int,
+    seed: int,
+    *,
+    full_dim: int | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    **options: float,
+) -> Projection:
+    """The projection called `name`.
+
+    full_dim, D, sets what the published form derives from it: `sparse`'s density 1/sqrt(D).
+
+    Raises UnknownName for a name not in PROJECTIONS, SpecError for a setting out of range.
+    """
+    if name not in PROJECTIONS:
+        raise UnknownName("projection", name, PROJECTIONS)
+    if name == "sparse" and "density" not in options:
+        options = {"density": 1 / sqrt(full_dim or subspace_dim)}
+    return PROJECTIONS[name](subspace_dim, seed, cache_bytes=cache_bytes, **options)
+
+
+__all__ = ["DEFAULT_CACHE_BYTES", "PROJECTIONS", "Projection", "make_projection"]
