@@ -1,0 +1,181 @@
+"""Which dimensions to try: gallop, bisect, refine, guard the rate.
+
+1. Start at the grid's geometric middle and gallop by a factor of about four, doubling the stride, until one
+   dimension fails and one reaches the target; then bisect down to neighbours on the grid. A dimension
+   gets one seed, and all its seeds if that one is not clearly off the target (`Ledger.clear`).
+2. Refine: complete the seeds of the dimension nearest the posterior's median crossing, as long as the
+   interval is wider than the resolution, the scores (not the baseline) are what blurs it, and there is
+   an incomplete dimension next to the crossing.
+3. Guard: the largest dimension that fails (all smaller ones fail with it, the curve rising) is tried at
+   the other rates. If one of them reaches the target, fresh seeds confirm it, and it is then used for this and
+   all smaller dimensions: back to 1 below it.
+4. Before `never-met` and `met-at-lowest` the bracket's other end is tried too, so that a falling curve is seen.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from intrinsic.search.fit import Posterior, posterior
+from intrinsic.search.ledger import Ask, Ledger
+
+GALLOP = 4.0
+"""Factor of the first stride."""
+DRAWS = 600
+"""Posterior draws behind a decision; the reported interval takes more."""
+BLUR = 0.5
+"""Refinement stops where the curve's sd at the crossing is below this share of the target's own sd."""
+HOPELESS = 0.5
+"""A failure below this share of the way from chance to the target needs no guard."""
+
+REACH = 3.0
+"""Refinement completes dimensions at most so many grid steps from the crossing."""
+
+
+def explore(ledger: Ledger, dims: tuple[int, ...]) -> None:
+    """Ask until the crossing is known as well as the spec wants it, or max_trials are spent."""
+    high, start, stride = len(dims), (len(dims) - 1) // 2, _stride(dims)
+    while not ledger.exhausted:
+        high = _bracket(ledger, dims, high, start, stride)
+        high = _refine(ledger, dims, high)
+        if high == 0 or not _rescued(ledger, dims[high - 1]):
+            break
+        high, start, stride = high - 1, max(high - 2, 0), 1
+        if high == 0:
+            break
+    _probe_other_end(ledger, dims, high)
+
+
+def _stride(dims: tuple[int, ...]) -> int:
+    per_step = math.log(dims[-1] / dims[0]) / (len(dims) - 1)
+    return max(1, round(math.log(GALLOP) / per_step))
+
+
+def examine(ledger: Ledger, d: int) -> bool:
+    """Ask at d until the verdict is clear or the seeds are spent; does d reach the target?"""
+    rate = ledger.rate(d)
+    if ledger.seeds(d) == 0:
+        ledger.ask([Ask(d, 0, rate)])
+    if not ledger.clear(d):
+        complete(ledger, d)
+    return ledger.reached(d)
+
+
+def complete(ledger: Ledger, d: int) -> None:
+    """Ask for all of d's seeds, as one batch."""
+    rate = ledger.rate(d)
+    ledger.ask([Ask(d, seed, rate) for seed in range(ledger.seeds(d), ledger.spec.seeds)])
+
+
+def _bracket(ledger: Ledger, dims: tuple[int, ...], high: int, start: int, stride: int) -> int:
+    """Index of the smallest dimension that reaches the target by its own verdict; len(dims) if none does.
+
+    `high` is known to reach it (len(dims): nothing is known).
+    """
+    low, at, end = -1, start, len(dims)
+    while high - low > 1 and not ledger.exhausted:
+        if examine(ledger, dims[at]):
+            high = at
+        else:
+            low = at
+        if low >= 0 and high < end:
+            at = (low + high) // 2
+        else:
+            at = max(high - stride, 0) if high < end else min(low + stride, end - 1)
+            stride *= 2
+    return high
+
+
+def _refine(ledger: Ledger, dims: tuple[int, ...], high: int) -> int:
+    """Complete seeds near the crossing; index of the smallest dimension at or above its median."""
+    while cells := ledger.cells():
+        post = posterior(cells, ledger.target, dims, DRAWS)
+        high = ceiling(post, dims)
+        at = _most_useful(ledger, dims, post, high)
+        if at is None or ledger.exhausted:
+            break
+        complete(ledger, dims[at])
+    return high
+
+
+def ceiling(post: Posterior, dims: tuple[int, ...]) -> int:
+    """Index of the smallest dimension at or above the median crossing; len(dims) if there is none."""
+    return int(np.searchsorted(np.log2(dims), post.quantile(0.5) - 1e-9))
+
+
+def _most_useful(ledger: Ledger, dims: tuple[int, ...], post: Posterior, high: int) -> int | None:
+    """Index of the incomplete dimension to complete next; None if there is none worth it."""
+    tail = (1 - ledger.spec.confidence) / 2
+    low, up = post.quantile(tail), post.quantile(1 - tail)
+    beside = [at for at in (high - 1, high) if 0 <= at < len(dims)]
+    unseen = [at for at in beside if ledger.seeds(dims[at]) == 0]
+    if unseen:
+        return unseen[0]
+    if up - low <= math.log2(ledger.spec.resolution) or _blurred_by_baseline(post):
+        return None
+    inside = [at for at, d in enumerate(dims) if low <= math.log2(d) <= up and abs(at - high + 0.5) < REACH]
+    open_ = [at for at in {*beside, *inside} if ledger.seeds(dims[at]) < ledger.spec.seeds]
+    return min(open_, key=lambda at: (abs(at - high + 0.5), at), default=None)
+
+
+def _blurred_by_baseline(post: Posterior) -> bool:
+    at = int(np.clip(np.searchsorted(post.x, post.quantile(0.5)), 0, len(post.x) - 1))
+    return float(post.paths[:, at].std()) < BLUR * float(post.targets.std())
+
+
+def _rescued(ledger: Ledger, d: int) -> bool:
+    """Does d, which fails at its rate, reach the target at another one? If so that rate is put to use."""
+    rate = guard(ledger, d)
+    if rate is not None:
+        ledger.use_rate(d, rate, and_below=True)
+    return rate is not None
+
+
+def guard(ledger: Ledger, d: int) -> float | None:
+    """The rate at which d reaches the target though it fails at its own; None if there is none.
+
+    A dimension below HOPELESS of the way from chance to the target is not guarded: a factor of two in the rate
+    does not win that much. A guard is one trial at each other rate. One that reaches the target was chosen
+    for being high, so it proves nothing: fresh seeds must reach the target in the mean and be better than
+    the scores at the rate in use by more than noise explains. Only those fresh scores enter the fit.
+    """
+    own, seeds = ledger.rate(d), ledger.spec.seeds
+    if _hopeless(ledger, d):
+        return None
+    others = dict.fromkeys((1.0, *ledger.spec.guard_rates))
+    looks = [Ask(d, seeds, r) for r in others if r != own and not ledger.tried(d, r)]
+    ledger.ask(looks)
+    scores = {look.rate_factor: ledger.score(look) for look in looks}
+    hopeful = [r for r, s in scores.items() if s is not None and s >= ledger.target.value]
+    return next((r for r in sorted(hopeful, key=lambda r: -(scores[r] or 0.0)) if _confirmed(ledger, d, r)), None)
+
+
+def _hopeless(ledger: Ledger, d: int) -> bool:
+    cell, target = ledger.cell(d), ledger.target
+    if cell is None or target.chance is None or not ledger.clear(d):
+        return False
+    return cell.mean < target.chance + HOPELESS * (target.value - target.chance)
+
+
+def _confirmed(ledger: Ledger, d: int, rate: float) -> bool:
+    first = ledger.spec.seeds + 1
+    for batch in (range(first, first + 1), range(first + 1, first + ledger.spec.seeds)):
+        ledger.ask([Ask(d, seed, rate) for seed in batch])
+        fresh, own = ledger.cell(d, rate), ledger.cell(d)
+        if fresh is None or fresh.mean < ledger.target.value:
+            return False
+    return own is None or ledger.better(fresh, own)
+
+
+def _probe_other_end(ledger: Ledger, dims: tuple[int, ...], high: int) -> None:
+    """Where everything on one side agrees, look at the bracket's other end; guard what then seems to fall."""
+    if high == len(dims):
+        examine(ledger, dims[0])
+    elif high == 0:
+        examine(ledger, dims[-1])
+    drop = ledger.fall()
+    rate = None if drop is None else guard(ledger, drop[1])
+    if drop is not None and rate is not None:
+        ledger.use_rate(drop[1], rate, and_below=False)

@@ -1,0 +1,236 @@
+"""The curve behind noisy scores: a Gaussian-process posterior, made monotone, and where it meets the target.
+
+Model, with x = log2 d and R the range of all scores seen:
+
+    score at d  =  f(x) + eps,                 eps ~ N(0, sigma^2), the same for the baseline's scores
+    f(x)        =  a + b (x - x_mid) + g(x),   a ~ N(middle, (2R)^2), b ~ N(R/8, (R/4)^2)
+    g           ~  GP(0, s^2 Matern-3/2 with length l octaves)
+    tau         =  offset + weight * mu_B,     mu_B under a flat prior
+
+sigma, s and l are not chosen but averaged over, on a grid with equal prior weights (log-spaced: a
+log-uniform prior), so that few trials give Student-like tails. Draws of the whole path given the data come
+from Matheron's rule (a prior path plus its kriged residual), each with its own sigma, s, l and tau.
+
+A draw need not rise, the true curve (nearly) does: each draw is projected on the rising curves
+(Lin and Dunson, Biometrika 2014), in least squares weighted by the number of trials at each d. For the
+crossing the projection need not be carried out: an isotonic regression lies below tau exactly up to the
+minimiser of the running sum of weight * (path - tau).
+
+Everything is deterministic: the normal deviates come from Philox under a fixed key and are cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+
+from intrinsic.records import FitPoint
+from intrinsic.search.target import Target
+
+Array = npt.NDArray[np.float64]
+
+SIGMAS = np.geomspace(0.003, 0.8, 14)
+"""Noise, in units of the range R."""
+AMPLITUDES = np.array([0.1, 0.25, 0.6])
+"""s, in units of R."""
+LENGTHS = np.array([1.0, 2.5, 6.0])
+"""l, in octaves of d."""
+LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
+PER_CELL = 4
+"""Points of the fine axis between two neighbouring dimensions."""
+UNSEEN_WEIGHT = 1e-3
+"""Weight, in trials per octave, of the fine axis where nothing was tried: it only breaks ties."""
+KEY = 0x1D90
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All scores at one dimension that enter the fit, summed up."""
+
+    d: int
+    mean: float
+    count: int
+    squares: float
+    """Sum of squared deviations from the mean."""
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws, in the score's unit. M draws on G points of the fine axis."""
+
+    x: Array
+    """[G] log2 d."""
+    paths: Array
+    """[M, G] not projected."""
+    targets: Array
+    """[M]"""
+    crossings: Array
+    """[M] log2 of the crossing; -inf where the target is met below the axis, inf where above."""
+
+    def quantile(self, level: float) -> float:
+        """log2 d; one of the draws, so that infinite ends never mix with finite ones."""
+        return float(np.quantile(self.crossings, level, method="inverted_cdf"))
+
+
+def posterior(cells: Sequence[Cell], target: Target, dims: tuple[int, ...], draws: int) -> Posterior:
+    """Draws given what was seen; `cells` at dimensions of the grid `dims`, at least one of them."""
+    x = fine_axis(dims)
+    unit, middle = _scale(cells, target)
+    where = np.array([dims.index(cell.d) * PER_CELL for cell in cells])
+    means = (np.array([cell.mean for cell in cells]) - middle) / unit
+    counts = np.array([cell.count for cell in cells], dtype=float)
+    chosen = _choose(_log_weights(x[where], means, counts, _within(cells, target, unit)), draws)
+    paths = _paths(dims, where, means, counts, chosen) * unit + middle
+    targets = _targets(target, chosen[0], unit, draws)
+    return Posterior(x, paths, targets, _crossings(x, paths - targets[:, None], where, counts))
+
+
+def curve(post: Posterior, confidence: float) -> tuple[FitPoint, ...]:
+    """Mean and pointwise band on the fine axis, each projected on the rising curves.
+
+    Projecting a band's ends never lowers its coverage of a rising curve (Chernozhukov et al. 2009).
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(post.paths, [tail, 1 - tail], axis=0)
+    lines = [isotonic_regression(line).x for line in (post.paths.mean(axis=0), low, high)]
+    return tuple(
+        FitPoint(d=float(2**x), mean=float(mean), low=float(lo), high=float(hi))
+        for x, mean, lo, hi in zip(post.x, *lines, strict=True)
+    )
+
+
+@lru_cache(maxsize=32)
+def fine_axis(dims: tuple[int, ...]) -> Array:
+    """[G] log2 d: the grid's dimensions, with PER_CELL steps from one to the next."""
+    knots = np.log2(np.array(dims, dtype=float))
+    steps = np.arange(PER_CELL * (len(dims) - 1) + 1) / PER_CELL
+    return np.interp(steps, np.arange(len(dims)), knots)
+
+
+def _scale(cells: Sequence[Cell], target: Target) -> tuple[float, float]:
+    """The unit R and the middle of the scores: the fit is the same whatever unit the metric has."""
+    seen = [cell.mean for cell in cells] + [target.value, *target.baseline]
+    if target.chance is not None:
+        seen.append(target.chance)
+    low, high = min(seen), max(seen)
+    return (high - low) or max(abs(high), 1.0) * 1e-6, (high + low) / 2
+
+
+def _within(cells: Sequence[Cell], target: Target, unit: float) -> tuple[float, int]:
+    """Pooled sum of squares (in units of R) and its degrees of freedom, the baseline's among them."""
+    squares = sum(cell.squares for cell in cells) + target.squares
+    return squares / unit**2, sum(cell.count - 1 for cell in cells) + target.df
+
+
+@lru_cache(maxsize=1)
+def _combinations() -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """sigma, s and index of l for every combination, sorted by l."""
+    ells, amps, sigmas = np.meshgrid(np.arange(len(LENGTHS)), AMPLITUDES, SIGMAS, indexing="ij")
+    return sigmas.ravel(), amps.ravel(), ells.ravel()
+
+
+def _matern(left: Array, right: Array, length: float) -> Array:
+    scaled = np.sqrt(3.0) * np.abs(left[:, None] - right[None, :]) / length
+    return np.asarray((1 + scaled) * np.exp(-scaled))
+
+
+def _linear(left: Array, right: Array, middle: float) -> Array:
+    """Covariance of a + b (x - x_mid), in units of R^2."""
+    return LEVEL_SD**2 + SLOPE_SD**2 * np.outer(left - middle, right - middle)
+
+
+def _covariances(x: Array, middle: float, counts: Array) -> Array:
+    """[C, n, n] of the cells' means, for every combination of sigma, s, l."""
+    sigmas, amps, ells = _combinations()
+    materns = np.stack([_matern(x, x, length) for length in LENGTHS])[ells]
+    noise = sigmas[:, None, None] ** 2 * np.diag(1 / counts)
+    return np.asarray(amps[:, None, None] ** 2 * materns + _linear(x, x, middle) + noise)
+
+
+def _log_weights(x: Array, means: Array, counts: Array, within: tuple[float, int]) -> tuple[Array, Array]:
+    """Log posterior weight [C] of every combination, and the covariances [C, n, n] it came from."""
+    middle = x.mean()
+    sigmas, _, _ = _combinations()
+    covariances = _covariances(x, middle, counts)
+    factor = np.linalg.cholesky(covariances)
+    resid = means - SLOPE_MEAN * (x - middle)
+    white = np.linalg.solve(factor, np.broadcast_to(resid, (len(sigmas), len(x)))[..., None])[..., 0]
+    log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    squares, df = within
+    return -log_det - (white**2).sum(axis=1) / 2 - df * np.log(sigmas) - squares / (2 * sigmas**2), covariances
+
+
+def _choose(weighed: tuple[Array, Array], draws: int) -> tuple[Array, Array, npt.NDArray[np.int64], Array]:
+    """Systematic resampling: for each draw sigma, s, index of l, and the inverse covariance [M, n, n]."""
+    log_weights, covariances = weighed
+    weights = np.exp(log_weights - log_weights.max())
+    levels = (np.arange(draws) + 0.5) / draws * weights.sum()
+    picked = np.minimum(np.searchsorted(np.cumsum(weights), levels), len(weights) - 1)
+    used, back = np.unique(picked, return_inverse=True)
+    sigmas, amps, ells = _combinations()
+    return sigmas[picked], amps[picked], ells[picked], np.linalg.inv(covariances[used])[back]
+
+
+@lru_cache(maxsize=16)
+def _normals(draws: int, columns: int, stream: int) -> Array:
+    generator = np.random.Generator(np.random.Philox(key=[KEY, stream]))
+    return generator.standard_normal((draws, columns))
+
+
+@lru_cache(maxsize=8)
+def _prior_paths(dims: tuple[int, ...], draws: int) -> Array:
+    """[L, M, G] paths of g with s = 1, for every length."""
+    x = fine_axis(dims)
+    jitter = 1e-9 * np.eye(len(x))
+    normals = _normals(draws, len(x), 0)
+    return np.stack([normals @ np.linalg.cholesky(_matern(x, x, ell) + jitter).T for ell in LENGTHS])
+
+
+def _paths(
+    dims: tuple[int, ...],
+    where: npt.NDArray[np.int64],
+    means: Array,
+    counts: Array,
+    chosen: tuple[Array, Array, npt.NDArray[np.int64], Array],
+) -> Array:
+    """[M, G] draws given the cells' means, in units of R about the middle (Matheron's rule)."""
+    sigmas, amps, ells, inverses = chosen
+    draws, x = len(sigmas), fine_axis(dims)
+    middle = x[where].mean()
+    line = _normals(draws, 2, 1)
+    slope = SLOPE_MEAN + SLOPE_SD * line[:, 1:]
+    paths = LEVEL_SD * line[:, :1] + slope * (x - middle)
+    paths += amps[:, None] * _prior_paths(dims, draws)[ells, np.arange(draws)]
+    noise = sigmas[:, None] * _normals(draws, len(dims), 2)[:, where // PER_CELL] / np.sqrt(counts)
+    alpha = np.einsum("mij,mj->mi", inverses, means - paths[:, where] - noise)
+    paths += alpha @ _linear(x[where], x, middle)
+    for index, length in enumerate(LENGTHS):
+        mine = ells == index
+        paths[mine] += (amps[mine, None] ** 2 * alpha[mine]) @ _matern(x[where], x, length)
+    return np.asarray(paths)
+
+
+def _targets(target: Target, sigmas: Array, unit: float, draws: int) -> Array:
+    if target.weight == 0:
+        return np.full(draws, target.value)
+    spread = target.weight * sigmas * unit / np.sqrt(len(target.baseline))
+    return np.asarray(target.value + spread * _normals(draws, 1, 3)[:, 0])
+
+
+def _crossings(x: Array, above: Array, where: npt.NDArray[np.int64], counts: Array) -> Array:
+    """[M] where the rising projection of each path in `above` = path - tau changes sign."""
+    weights = UNSEEN_WEIGHT * np.gradient(x)
+    weights[where] += counts
+    sums = np.concatenate([np.zeros((len(above), 1)), np.cumsum(above * weights, axis=1)], axis=1)
+    first = np.argmin(sums, axis=1)  # points below the target
+    rows = np.arange(len(above))
+    right = np.clip(first, 1, len(x) - 1)
+    before, after = above[rows, right - 1], above[rows, right]
+    share = np.clip(-before / np.where(after > before, after - before, 1.0), 0, 1)
+    inside = x[right - 1] + share * (x[right] - x[right - 1])
+    return np.where(first == 0, -np.inf, np.where(first == len(x), np.inf, inside))

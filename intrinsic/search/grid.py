@@ -1,0 +1,21 @@
+"""The dimensions that may be tried: a geometric grid."""
+
+from __future__ import annotations
+
+import math
+
+from intrinsic.spec import SearchSpec
+
+
+def dimensions(spec: SearchSpec) -> tuple[int, ...]:
+    """Ascending dimensions a search may ask about.
+
+    The spec's own `grid` when it is given; else low * resolution^k, rounded to whole numbers, ending with
+    high (whose last step may therefore be shorter). Where rounding merges neighbours, one of them stays.
+    """
+    if spec.grid:
+        return tuple(sorted(set(spec.grid)))
+    # The small slack keeps a last step out that floating point alone would add just below `high`.
+    steps = math.ceil(math.log(spec.high / spec.low) / math.log(spec.resolution) - 1e-9)
+    inner = {round(spec.low * spec.resolution**k) for k in range(steps)}
+    return tuple(sorted({d for d in inner if d < spec.high} | {spec.high}))

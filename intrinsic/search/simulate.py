@@ -1,0 +1,106 @@
+"""Response curves whose d90 is known, to test the search against.
+
+Three shapes in x = log2 d, each rising by 20 to 40 points from a floor of 30 to 55 to a plateau, which is
+also the baseline's expected score; so tau = 0.9 * plateau lies at 62 to 83 % of the rise.
+
+    logistic   floor + rise / (1 + exp(-(x - x0) / s)),               s in [0.5, 1.5] octaves
+    power      floor + rise * max(0, 1 - 2^(-a (x - x0))),            a in [0.3, 1]; a kink at x0, a long shoulder
+    stairs     two linear ramps with a flat landing between them, then flat: four kinks
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from intrinsic.search.ledger import Ask
+
+SHAPES = ("logistic", "power", "stairs")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Expected score against d."""
+
+    shape: str
+    floor: float
+    rise: float
+    stretch: float
+    """s of logistic, 1/a of power, octaves of each ramp of stairs."""
+    landing: tuple[float, float] = (0.4, 1.0)
+    """stairs: share of the rise where the landing lies, and its octaves."""
+    d90: float = 100.0
+
+    @property
+    def plateau(self) -> float:
+        return self.floor + self.rise
+
+    @property
+    def target(self) -> float:
+        return 0.9 * self.plateau
+
+    def mean(self, d: float) -> float:
+        """Expected score at d; `target` exactly at d90."""
+        share = (self.target - self.floor) / self.rise
+        return self.floor + self.rise * self._share(np.log2(d / self.d90) + self._inverse(share))
+
+    def _share(self, x: float) -> float:
+        if self.shape == "logistic":
+            return float(1 / (1 + np.exp(-x / self.stretch)))
+        if self.shape == "power":
+            return float(1 - 2 ** (-max(x, 0.0) / self.stretch))
+        return float(np.interp(x, *self._stairs()))
+
+    def _inverse(self, share: float) -> float:
+        if self.shape == "logistic":
+            return float(self.stretch * np.log(share / (1 - share)))
+        if self.shape == "power":
+            return float(-self.stretch * np.log2(1 - share))
+        x, y = self._stairs()
+        return float(np.interp(share, y, x))
+
+    def _stairs(self) -> tuple[list[float], list[float]]:
+        level, width = self.landing
+        ends = [0.0, self.stretch, self.stretch + width, 2 * self.stretch + width]
+        return ends, [0.0, level, level + 1e-9, 1.0]
+
+
+def draw_curve(shape: str, rng: np.random.Generator, d90: tuple[float, float]) -> Curve:
+    """A curve of the family, its d90 log-uniform in the range."""
+    low, high = {"logistic": (0.5, 1.5), "power": (1.0, 3.3), "stairs": (1.0, 3.5)}[shape]
+    return Curve(
+        shape=shape,
+        floor=rng.uniform(30, 55),
+        rise=rng.uniform(20, 40),
+        stretch=rng.uniform(low, high),
+        landing=(rng.uniform(0.2, 0.55), rng.uniform(0.5, 2.0)),
+        d90=float(np.exp(rng.uniform(*np.log(d90)))),
+    )
+
+
+@dataclass
+class Responder:
+    """Answers asks with the curve, less a penalty off the best rate, plus normal noise."""
+
+    curve: Curve
+    noise: float
+    rng: np.random.Generator
+    penalty: float = 0.0
+    """Points lost for every factor of two between the rate and the best one."""
+    best_rate: float = 1.0
+    asked: int = 0
+
+    def baseline(self, seeds: int) -> list[float]:
+        """Scores of full fine-tuning."""
+        return [self.curve.plateau + self.noise * self.rng.standard_normal() for _ in range(seeds)]
+
+    def __call__(self, asks: Sequence[Ask]) -> list[float | None]:
+        self.asked += len(asks)
+        return [self._score(ask) for ask in asks]
+
+    def _score(self, ask: Ask) -> float:
+        lost = self.penalty * abs(float(np.log2(ask.rate_factor / self.best_rate)))
+        expected = max(self.curve.mean(ask.d) - lost, self.curve.floor)
+        return expected + self.noise * float(self.rng.standard_normal())
