@@ -1,0 +1,94 @@
+"""Records as files: read with a reason when they are bad, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from intrinsic.errors import StoreError
+from intrinsic.records import SCHEMA_VERSION, MeasureResult, TrialResult
+
+STALE_SECONDS = 3600.0
+"""Age at which an unfinished temporary file is taken to belong to a dead process."""
+REMEDIES = {
+    errno.ENOSPC: "free some space and run the same command again; all finished trials are kept",
+    errno.EDQUOT: "free some of your quota and run the same command again; all finished trials are kept",
+    errno.EFBIG: "raise the limit on file sizes and run the same command again; all finished trials are kept",
+    errno.EACCES: "choose a directory that you have the rights for",
+    errno.EPERM: "choose a directory that you have the rights for",
+    errno.EROFS: "choose a directory on a disk that can be written",
+    errno.ENOTDIR: "choose a directory whose path does not lead through a file",
+    errno.EEXIST: "choose a directory that is not a file",
+}
+
+Record = TypeVar("Record", TrialResult, MeasureResult)
+
+
+def refused(verb: str, path: Path, error: OSError) -> StoreError:
+    """The one sentence for what the operating system would not do."""
+    remedy = REMEDIES.get(error.errno or 0, "check the disk and the path")
+    return StoreError(f"cannot {verb} {path} ({error.strerror or error}): {remedy}")
+
+
+def read_record(path: Path, kind: type[Record]) -> Record:
+    """A validated record; ValueError with one short reason if the file holds none, else OSError."""
+    try:
+        record = kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+    if record.meta.schema_version != SCHEMA_VERSION:
+        raise ValueError(f"schema version {record.meta.schema_version}, this program reads {SCHEMA_VERSION}")
+    return record
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace `path` by `text`: at any moment, a power cut included, it holds all of the old or of the new.
+
+    Raises StoreError if the disk is full or closed to us; nothing is left half-written then.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise refused("write", path, error) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def prepare(folder: Path) -> None:
+    """Create a folder if need be, see that it can be written, and sweep up what killed processes left."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise refused("write to", folder, error) from error
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()
+
+
+def _sync_directory(folder: Path) -> None:
+    """Make a rename durable; some file systems and Windows cannot sync a directory, and need not."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
