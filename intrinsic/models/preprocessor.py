@@ -1,0 +1,81 @@
+"""The tokenizer or image processor that belongs to a model, made to agree with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+from transformers import AutoImageProcessor, AutoTokenizer
+
+from intrinsic.errors import ModelError
+from intrinsic.models.folder import one_line
+
+
+def load_preprocessor(folder: Path, kind: Literal["text", "vision"], config: Any, trust_remote_code: bool) -> Any:
+    """The folder's tokenizer (text) or image processor (vision).
+
+    A tokenizer comes back padding on the right, with a padding token (its own, else its end-of-sequence or
+    unknown token) that `config` knows too: a decoder classifies at the last token that is not padding.
+    """
+    auto, what = (AutoTokenizer, "tokenizer") if kind == "text" else (AutoImageProcessor, "image processor")
+    try:
+        made = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        raise ModelError(f"the {what} in {folder} cannot be read ({one_line(error)})") from error
+    if kind == "text":
+        _check_vocabulary(folder, made, config)
+        _settle_padding(folder, made, config)
+    return made
+
+
+def _check_vocabulary(folder: Path, tokenizer: Any, config: Any) -> None:
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers builds an empty one from a bare config
+        raise ModelError(f"the tokenizer in {folder} has no vocabulary: expected tokenizer.json or vocab.txt")
+    rows = getattr(config, "vocab_size", None)
+    if isinstance(rows, int) and tokenizer.vocab_size > rows:
+        raise ModelError(
+            f"the tokenizer in {folder} has {tokenizer.vocab_size} tokens and the model embeds only {rows}: "
+            "they do not belong together"
+        )
+
+
+def _settle_padding(folder: Path, tokenizer: Any, config: Any) -> None:
+    tokenizer.padding_side = "right"
+    rows = getattr(config, "vocab_size", None)
+    candidates = (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token)
+    for token in filter(None, candidates):
+        number = tokenizer.convert_tokens_to_ids(token)
+        if isinstance(number, int) and (rows is None or number < rows):
+            tokenizer.pad_token = token
+            # Encoders find padding by the mask, and some number their positions by this id: leave it to them.
+            if getattr(config, "pad_token_id", None) is None or _is_decoder(config):
+                config.pad_token_id = number
+            return
+    raise ModelError(f"the tokenizer in {folder} has no padding, end-of-sequence or unknown token to pad with")
+
+
+def _is_decoder(config: Any) -> bool:
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
+
+
+def fit_preprocessor(tokenizer: Any, kind: Literal["text", "vision"], model: nn.Module) -> None:
+    """Tell a tokenizer what the model takes: token types only if it has two of them, no more tokens than positions."""
+    if kind == "vision":
+        return
+    config: Any = model.config
+    if (getattr(config, "type_vocab_size", None) or 0) < 2:
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+    positions = getattr(config, "max_position_embeddings", None)
+    if isinstance(positions, int):
+        tokenizer.model_max_length = min(tokenizer.model_max_length, positions - _reserved(model))
+
+
+def _reserved(model: nn.Module) -> int:
+    """Rows of a position table that no token may use: RoBERTa counts from padding_idx + 1."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
