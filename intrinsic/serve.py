@@ -1,0 +1,98 @@
+"""The life of a worker process, and the messages it sends to intrinsic.workers. No torch until a trial runs."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from intrinsic import errors
+from intrinsic.attempt import Attempt, Runner, default_runner
+from intrinsic.errors import IntrinsicError, SpecError
+
+PROGRESS_SECONDS = 0.05
+"""A worker tells of its progress no more often than this."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker has loaded its runner."""
+
+
+@dataclass(frozen=True)
+class News:
+    """How far a worker's trial is."""
+
+    step: int
+    steps: int
+    loss: float | None
+
+
+@dataclass(frozen=True)
+class Raised:
+    """A worker's runner raised an error on purpose."""
+
+    name: str
+    message: str
+
+    def rebuilt(self) -> IntrinsicError:
+        """UnknownName takes other arguments than its message, so its parent stands in for it."""
+        kind = getattr(errors, self.name, IntrinsicError)
+        return SpecError(self.message) if kind is errors.UnknownName else kind(self.message)
+
+
+def serve(connection: Connection, pickled: bytes, threads: int, parent: int) -> None:
+    """A worker's life: trial after trial until the other end closes."""
+    _die_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    runner: Runner = pickle.loads(pickled) or default_runner()
+    connection.send(Ready())
+    while True:
+        try:
+            spec = connection.recv()
+        except (EOFError, OSError):
+            return
+        try:
+            message: object = Attempt(spec, _Throttled(connection)).run(runner, threads)
+        except IntrinsicError as error:
+            message = Raised(type(error).__name__, str(error))
+        connection.send(message)
+
+
+class _Throttled:
+    """Sends progress to the other end, but not every step of a fast training."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._last = -PROGRESS_SECONDS
+
+    def __call__(self, step: int, steps: int, loss: float | None) -> None:
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_SECONDS or step == steps:
+            self._last = now
+            self._connection.send(News(step, steps, loss))
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent ends, even by SIGKILL, and in the middle of a long native call."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def _watch() -> None:
+    """The portable way: the parent holds the other end of this process's sentinel."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
