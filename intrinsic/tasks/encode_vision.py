@@ -1,0 +1,161 @@
+"""Images to pixel_values: by the catalogue's statistics for reference nets, or as an image processor says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from intrinsic.errors import SpecError
+from intrinsic.tasks.base import Examples, ImageExamples, Task
+from intrinsic.tasks.catalogue import Pixels
+
+Item = dict[str, Tensor]
+_MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
+"""PIL's numbers of the filters that image processors name."""
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """For reference nets: (x / top - mean) / std, channels and size as they are."""
+
+    pixels: Pixels
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return (image.float() / self.pixels.top - self.pixels.mean) / self.pixels.std
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a Hugging Face image processor does, on one uint8 image [C, H, W], with torch alone.
+
+    In its order: three channels, resize (antialiased), centre crop, rescale, normalise. Agrees with the
+    processors to rounding: they resize in whole 8-bit steps, this in floating point.
+    """
+
+    top: float
+    """The pixels' largest value; they are brought to 0..255, which processors expect."""
+    resize: tuple[int, int] | int | None
+    """(height, width), or the length of the shorter edge."""
+    mode: str
+    crop: tuple[int, int] | None
+    factor: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        wide = image.float() * (255.0 / self.top)
+        wide = wide.expand(3, -1, -1) if len(wide) == 1 else wide
+        if self.resize is not None:
+            wide = _resized(wide, self.resize, self.mode)
+        if self.crop is not None:
+            wide = _cropped(wide, self.crop)
+        shape = (-1, 1, 1)
+        mean, std = torch.tensor(self.mean).view(shape), torch.tensor(self.std).view(shape)
+        return (wide * self.factor - mean) / std
+
+
+def _resized(image: Tensor, size: tuple[int, int] | int, mode: str) -> Tensor:
+    height, width = image.shape[1:]
+    if isinstance(size, int):
+        size = (size, size * width // height) if height <= width else (size * height // width, size)
+    smooth = {} if mode == "nearest" else {"antialias": True, "align_corners": False}
+    return functional.interpolate(image[None], size=size, mode=mode, **smooth)[0].clamp(0, 255)
+
+
+def _cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The middle; what lies outside the image is 0."""
+    missing = [max(0, want - have) for want, have in zip(size, image.shape[1:], strict=True)]
+    top, left = missing[0] // 2, missing[1] // 2
+    image = functional.pad(image, (left, missing[1] - left, top, missing[0] - top))
+    start = [(have - want) // 2 for want, have in zip(size, image.shape[1:], strict=True)]
+    return image[:, start[0] : start[0] + size[0], start[1] : start[1] + size[1]]
+
+
+class ImageDataset(Dataset[Item]):
+    """Items: pixel_values float32 [C, H, W], labels int64 []. Images are transformed when asked for."""
+
+    def __init__(self, examples: ImageExamples, transform: Callable[[Tensor], Tensor]) -> None:
+        self._pixels = torch.from_numpy(examples.pixels.copy())
+        self._labels = torch.from_numpy(examples.labels.copy())
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, index: int) -> Item:
+        return {"pixel_values": self._transform(self._pixels[index]), "labels": self._labels[index]}
+
+
+def stack(items: list[Item]) -> Item:
+    """Batch of items -> tensors with a batch dimension in front."""
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+@dataclass(frozen=True)
+class VisionPrepared:
+    """Both splits as pixel values."""
+
+    train: ImageDataset
+    eval: ImageDataset
+    collate: Callable[[list[Item]], Item] = stack
+
+
+def prepare(task: Task, processor: Any) -> VisionPrepared:
+    """`processor` None: the catalogue's normalisation. Raises SpecError if it is no image processor."""
+    assert task.pixels is not None, task.name
+    transform = Normalise(task.pixels) if processor is None else _from_processor(task, processor)
+    return VisionPrepared(_dataset(task.train, transform), _dataset(task.eval, transform))
+
+
+def _dataset(examples: Examples, transform: Callable[[Tensor], Tensor]) -> ImageDataset:
+    assert isinstance(examples, ImageExamples)
+    return ImageDataset(examples, transform)
+
+
+def _from_processor(task: Task, processor: Any) -> Process:
+    if not hasattr(processor, "image_mean"):
+        raise SpecError(f"vision task {task.name!r} needs an image processor or None, got {type(processor).__name__}")
+    if getattr(processor, "crop_pct", None) is not None:
+        raise SpecError(f"{type(processor).__name__} crops by a percentage, which is not supported")
+    assert task.pixels is not None
+    normalise = bool(getattr(processor, "do_normalize", False))
+    rescale = bool(getattr(processor, "do_rescale", True))
+    return Process(
+        top=task.pixels.top,
+        resize=_size(processor.size) if getattr(processor, "do_resize", False) else None,
+        mode=_mode(getattr(processor, "resample", None)),
+        crop=_pair(processor.crop_size) if getattr(processor, "do_center_crop", False) else None,
+        factor=float(getattr(processor, "rescale_factor", None) or 1 / 255) if rescale else 1.0,
+        mean=tuple(processor.image_mean) if normalise else (0.0,) * 3,
+        std=tuple(processor.image_std) if normalise else (1.0,) * 3,
+    )
+
+
+def _mode(resample: Any) -> str:
+    number = 2 if resample is None else int(resample)
+    if number not in _MODES:
+        raise SpecError(f"the image processor resamples with PIL's filter {number}; supported: {_MODES}")
+    return _MODES[number]
+
+
+def _size(size: Any) -> tuple[int, int] | int:
+    edge = _get(size, "shortest_edge")
+    return int(edge) if edge is not None else _pair(size)
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    height, width = _get(size, "height"), _get(size, "width")
+    if height is None or width is None:
+        raise SpecError(f"the image processor's size {size!r} names neither height and width nor shortest_edge")
+    return int(height), int(width)
+
+
+def _get(size: Any, name: str) -> Any:
+    """Processors keep sizes as dicts or as SizeDict objects, by version."""
+    return size.get(name) if isinstance(size, dict) else getattr(size, name, None)

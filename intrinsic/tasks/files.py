@@ -1,0 +1,133 @@
+"""The task `files`: any csv, tsv, jsonl or parquet file, or a folder of them.
+
+A folder holds `train.*` and an evaluation split: `validation.*` (also `dev`, `val`, `valid`), else
+`test.*`; a split may lie in several files (`train-00000-of-00002.parquet`). A folder with a training split
+only, and a single file, are divided 80/20 by a fixed shuffle. `splits` names others (`--splits fold1 fold2`).
+Columns: `text` and `label` unless named otherwise; one or two text columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic.errors import DataError, SpecError
+from intrinsic.spec import TaskSpec
+from intrinsic.tasks.base import Labels, Loaded, TextExamples, shuffled
+from intrinsic.tasks.catalogue import TaskInfo
+from intrinsic.tasks.labels import class_names, label_text, targets
+from intrinsic.tasks.tables import READERS, Table, column, read_tables, texts
+
+EVAL_SPLITS = ("validation", "dev", "val", "valid", "test")
+HOLDOUT = 0.2
+_SPLIT_KEY = 0x5EED_0002
+"""Philox key of the shuffle that divides data without an evaluation split."""
+
+
+def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
+    """Raises SpecError for settings, DataError for data that do not fit."""
+    if spec.data_dir is None:
+        raise SpecError("task 'files' needs data_dir: a csv, tsv, jsonl or parquet file, or a folder of them")
+    if len(spec.text_columns) > 2:
+        raise SpecError(f"a tokenizer takes one or two texts, got {len(spec.text_columns)} text_columns")
+    root = Path(spec.data_dir).expanduser()
+    files = find_splits(root)
+    if len(files) == 1 and spec.splits is None:
+        name, paths = next(iter(files.items()))
+        return _divided(read_tables(paths), spec, str(paths[0] if len(paths) == 1 else root / name))
+    train, evaluation = _choose(files, spec.splits, root)
+    tables = {name: read_tables(files[name]) for name in dict.fromkeys((train, evaluation))}
+    return _two_splits(tables[train], tables[evaluation], spec, root, (train, evaluation))
+
+
+def find_splits(root: Path) -> dict[str, list[Path]]:
+    """Split name -> its files, sorted by name. `train-00000-of-00002.csv` belongs to `train`."""
+    if root.is_file():
+        if root.suffix not in READERS:
+            raise DataError(f"{root} is of no known type; expected one of {', '.join(READERS)}")
+        return {_split_name(root): [root]}
+    if not root.is_dir():
+        raise DataError(f"{root} does not exist; data_dir is a file or a folder with examples")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(p for p in root.iterdir() if p.suffix in READERS and p.is_file()):
+        found.setdefault(_split_name(path), []).append(path)
+    if not found:
+        raise DataError(f"{root} holds no file ending in {', '.join(READERS)}")
+    for name, paths in found.items():
+        if len({path.suffix for path in paths}) > 1:
+            raise DataError(f"{root} has the split {name!r} twice: {', '.join(p.name for p in paths)}; keep one type")
+    return found
+
+
+def _split_name(path: Path) -> str:
+    stem, _, rest = path.stem.partition("-")
+    return stem if rest.replace("-of-", "").isdigit() else path.stem
+
+
+def _choose(files: dict[str, list[Path]], splits: tuple[str, str] | None, root: Path) -> tuple[str, str]:
+    if splits is None:
+        evaluation = next((name for name in EVAL_SPLITS if name in files), None)
+        if "train" not in files or evaluation is None:
+            raise DataError(
+                f"{root} has {', '.join(files)}; expected train and one of {', '.join(EVAL_SPLITS)}, "
+                "or say which with --splits"
+            )
+        return "train", evaluation
+    for name in splits:
+        if name not in files:
+            raise DataError(f"{root} has no split {name!r}; it has {', '.join(files)}")
+    return splits
+
+
+def _two_splits(train: Table, evaluation: Table, spec: TaskSpec, root: Path, splits: tuple[str, str]) -> Loaded:
+    wheres = [f"split {name!r} of {root}" for name in splits]
+    names = () if spec.regression else class_names(column(train, _label(spec), wheres[0]), wheres[0])
+    first, second = (
+        _examples(table, spec, names, where) for table, where in zip((train, evaluation), wheres, strict=True)
+    )
+    return Loaded(first, second, names, f"{root.name}, splits {splits[0]} and {splits[1]}")
+
+
+def _divided(table: Table, spec: TaskSpec, where: str) -> Loaded:
+    names = () if spec.regression else class_names(column(table, _label(spec), where), where)
+    whole = _examples(table, spec, names, where)
+    train, evaluation = divide(whole, where)
+    return Loaded(train, evaluation, names, f"{Path(where).name}, divided 80/20 by a fixed shuffle")
+
+
+def divide(whole: TextExamples, where: str) -> tuple[TextExamples, TextExamples]:
+    """A fixed 80/20 division; equal inputs stay on one side, so no text is in both splits.
+
+    Each distinct text (pair) draws its place in a Philox order; the first 80 % of the examples in that order
+    are the training split. Both splits keep the order of the file.
+    """
+    ids: dict[tuple[str, ...], int] = {}
+    group = np.array([ids.setdefault(texts, len(ids)) for texts in zip(*whole.columns, strict=True)])
+    place = np.argsort(shuffled(len(ids), _SPLIT_KEY), kind="stable")[group]
+    boundary = np.sort(place)[min(len(whole) - 1, round(len(whole) * (1 - HOLDOUT)))]
+    train = np.flatnonzero(place < boundary)
+    if len(train) == 0 or len(train) == len(whole):
+        raise DataError(f"{where} has {len(ids)} different examples, too few to divide into two splits")
+    return whole.take(train), whole.take(np.flatnonzero(place >= boundary))
+
+
+def _label(spec: TaskSpec) -> str:
+    return spec.label_column or "label"
+
+
+def _examples(table: Table, spec: TaskSpec, names: Sequence[str], where: str) -> TextExamples:
+    columns = tuple(texts(column(table, name, where), name, where) for name in spec.text_columns or ("text",))
+    values = column(table, _label(spec), where)
+    labels = targets(values, where) if spec.regression else _ids(values, names, where)
+    return TextExamples(columns, labels)
+
+
+def _ids(values: Sequence[object], names: Sequence[str], where: str) -> Labels:
+    lookup = {name: i for i, name in enumerate(names)}
+    found = [label_text(value, where, row) for row, value in enumerate(values, 1)]
+    unknown = sorted(set(found) - set(lookup))
+    if unknown:
+        raise DataError(f"{where} has the label {unknown[0]!r}, which no training example has ({', '.join(names)})")
+    return np.array([lookup[text] for text in found], dtype=np.int64)

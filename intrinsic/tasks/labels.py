@@ -1,0 +1,82 @@
+"""From labels as files hold them to int64 ids or float32 targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from intrinsic.errors import DataError
+from intrinsic.tasks.base import Labels
+
+_LARGEST = float(np.finfo(np.float32).max)
+_TRAILING_ZEROS = re.compile(r"(?<=\d)\.0+$")
+
+
+def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
+    """Ids of a task whose classes are known: a number is an id, text a class's name or else an id.
+
+    -1 stands for labels that the benchmark keeps to itself.
+    """
+    by_id = {str(i): i for i in range(len(names))}
+    by_name = by_id | {name: i for i, name in enumerate(names)}  # Yelp's names are "1" and "2"
+    ids = np.empty(len(values), dtype=np.int64)
+    for row, value in enumerate(values):
+        text = label_text(value, where, row + 1)
+        lookup = by_name if isinstance(value, str | bool) else by_id
+        if text == "-1":
+            raise DataError(f"{where} keeps its labels hidden (label -1); choose a split that has labels")
+        if text not in lookup:
+            raise DataError(f"{where}, example {row + 1}: unknown label {text!r}; expected one of {', '.join(names)}")
+        ids[row] = lookup[text]
+    return ids
+
+
+def targets(values: Sequence[Any], where: str) -> Labels:
+    """Real-valued labels as float32, unscaled."""
+    numbers = np.empty(len(values), dtype=np.float32)
+    for row, value in enumerate(values):
+        text = label_text(value, where, row + 1)
+        try:
+            number = float(text)
+        except ValueError:
+            raise DataError(f"{where}, example {row + 1}: expected a number as label, got {text!r}") from None
+        if not abs(number) <= _LARGEST:
+            raise DataError(f"{where}, example {row + 1}: the label {text!r} is not a finite number")
+        numbers[row] = number
+    return numbers
+
+
+def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
+    """The classes that occur, sorted: by number when all are integers, else as strings."""
+    found = {label_text(value, where, row) for row, value in enumerate(values, 1)}
+    if any(_is_number(text) and not _is_integer(text) for text in found) and all(map(_is_number, found)):
+        raise DataError(f"{where}: the labels are real numbers, such as {min(found)!r}; set regression for them")
+    if len(found) < 2:
+        raise DataError(f"{where}: all {len(values)} labels are {found.pop()!r}; expected at least two classes")
+    return tuple(sorted(found, key=int if all(map(_is_integer, found)) else str))
+
+
+def label_text(value: Any, where: str, row: int) -> str:
+    """One spelling for each label: 1, 1.0 and "1" are "1"; true is "True". Missing is an error."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"{where}, example {row}: the label is missing")
+    if str(value).strip().lower() == "nan":
+        raise DataError(f"{where}, example {row}: the label is NaN")
+    if isinstance(value, str | int | float):
+        return _TRAILING_ZEROS.sub("", str(value).strip())
+    raise DataError(f"{where}, example {row}: expected a label, got {type(value).__name__} {value!r:.40}")
+
+
+def _is_integer(text: str) -> bool:
+    return len(text) < 20 and text.isascii() and text.removeprefix("-").isdigit()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
