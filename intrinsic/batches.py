@@ -1,0 +1,124 @@
+"""Which examples a step sees, in an order that nothing but the data seed decides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from intrinsic.errors import DataError
+from intrinsic.seeds import derive
+from intrinsic.spec import OptimSpec
+from intrinsic.tasks.base import shuffled
+
+Batch = dict[str, Tensor]
+Collate = Callable[[list[Batch]], Batch]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Share:
+    """This process's part of every batch: examples rank, rank + world, rank + 2 world, ... of it."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class Micro:
+    """One forward and backward pass. The step's loss is the sum of weight * mean loss over its passes."""
+
+    batch: Batch
+    weight: float
+    """This pass's share of the step's examples (of all processes); 0 for a filler."""
+
+
+def epoch_order(data_seed: int, epoch: int, count: int) -> Indices:
+    """The permutation of the training examples in an epoch, counted from 0.
+
+    A pure function of its arguments: the same on every device, for every number of processes and threads,
+    and whatever the global generators have been used for.
+    """
+    return shuffled(count, derive(data_seed, "order", epoch))
+
+
+def steps_per_epoch(optim: OptimSpec, count: int) -> int:
+    """Optimiser steps in an epoch over `count` examples; the last one may see fewer than the others."""
+    return math.ceil(count / (optim.batch_size * optim.accumulate))
+
+
+def total_steps(optim: OptimSpec, count: int) -> int:
+    """Optimiser steps of the whole run; a fractional number of epochs is rounded up to a whole step."""
+    if optim.steps is not None:
+        return optim.steps
+    assert optim.epochs is not None  # OptimSpec sees to it
+    return max(1, math.ceil(optim.epochs * steps_per_epoch(optim, count) - 1e-9))
+
+
+def step_indices(optim: OptimSpec, data_seed: int, count: int) -> Iterator[Indices]:
+    """The examples of each step, batch_size * accumulate of them; no step straddles two epochs."""
+    size, per_epoch = optim.batch_size * optim.accumulate, steps_per_epoch(optim, count)
+    order = np.empty(0, dtype=np.int64)
+    for step in range(total_steps(optim, count)):
+        epoch, position = divmod(step, per_epoch)
+        if position == 0:
+            order = epoch_order(data_seed, epoch, count)
+        yield order[position * size : (position + 1) * size]
+
+
+class TrainBatches:
+    """The steps of a run, each a list of micro-batches.
+
+    A step's examples do not depend on how they are divided: batch_size 16 accumulated twice, batch_size 32,
+    and two processes with 16 each take the same gradient, that of the mean loss over the 32, but for rounding.
+    """
+
+    def __init__(
+        self, dataset: Dataset[Batch], collate: Collate, optim: OptimSpec, data_seed: int, share: Share
+    ) -> None:
+        self.count = length(dataset)
+        if self.count == 0:
+            raise DataError("the training split is empty; there is nothing to train on")
+        self.total = total_steps(optim, self.count)
+        self._dataset, self._collate, self._share = dataset, collate, share
+        self._optim, self._data_seed = optim, data_seed
+
+    def __iter__(self) -> Iterator[list[Micro]]:
+        for indices in step_indices(self._optim, self._data_seed, self.count):
+            size = self._optim.batch_size
+            chunks = [indices[start : start + size] for start in range(0, len(indices), size)]
+            yield [self._micro(chunk, len(indices)) for chunk in chunks]
+
+    def _micro(self, chunk: Indices, step_size: int) -> Micro:
+        mine = chunk[self._share.rank :: self._share.world]
+        weight = len(mine) / step_size
+        if len(mine) == 0:  # every process must take part in every pass
+            mine = chunk[:1]
+        return Micro(gather_batch(self._dataset, self._collate, mine), weight)
+
+
+def gather_batch(dataset: Dataset[Batch], collate: Collate, indices: Indices) -> Batch:
+    return collate([dataset[i] for i in indices.tolist()])
+
+
+def length(dataset: Dataset[Batch]) -> int:
+    sized: Any = dataset  # torch's Dataset promises no __len__, map-style ones have it
+    return len(sized)
+
+
+def by_length(dataset: Dataset[Batch], batch_size: int) -> list[Indices]:
+    """Batches of examples of like length, the longest first, so that little is padded.
+
+    Texts are as long as their input_ids; images are all alike and keep their order.
+    """
+    count = length(dataset)
+    text = count > 0 and "input_ids" in dataset[0]
+    lengths = [len(dataset[i]["input_ids"]) for i in range(count)] if text else [0] * count
+    order = np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+    return [order[start : start + batch_size] for start in range(0, count, batch_size)]

@@ -1,0 +1,78 @@
+"""A trial's data and model, kept between the trials of one process so that the next one starts at once."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from intrinsic.models import load_model
+from intrinsic.models.loaded import LoadedModel
+from intrinsic.spec import TaskSpec, TrialSpec
+from intrinsic.tasks import load_task
+from intrinsic.tasks.base import Prepared, Task
+
+
+class _Shelf:
+    """The few things asked for last, by key."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._things: OrderedDict[object, Any] = OrderedDict()
+
+    def get(self, key: object, build: Callable[[], Any]) -> Any:
+        if key not in self._things:
+            made = build()
+            while len(self._things) >= self._size:
+                self._things.popitem(last=False)
+            self._things[key] = made
+        self._things.move_to_end(key)
+        return self._things[key]
+
+    def clear(self) -> None:
+        self._things.clear()
+
+
+_TASKS, _PREPARED, _MODELS = _Shelf(2), _Shelf(2), _Shelf(1)
+
+
+def forget() -> None:
+    """Empty the shelves: the next trial reads data and weights again."""
+    for shelf in (_TASKS, _PREPARED, _MODELS):
+        shelf.clear()
+
+
+def task_of(spec: TaskSpec) -> tuple[Task, str]:
+    """The task and its fingerprint, which takes a pass over the data. Raises what load_task raises."""
+
+    def build() -> tuple[Task, str]:
+        task = load_task(spec)
+        return task, task.fingerprint
+
+    task: tuple[Task, str] = _TASKS.get(spec, build)
+    return task
+
+
+def model_of(spec: TrialSpec, task: Task) -> LoadedModel:
+    """A model of the trial's own, at theta_0: a copy, so that no training leaks into the next trial.
+
+    Raises what load_model raises.
+    """
+    seed = spec.seeds.initialisation
+    facts = {
+        "num_labels": task.num_labels,
+        "problem": task.problem,
+        "kind": task.kind,
+        "input_shape": task.input_shape,
+    }
+    key = (spec.model, tuple(facts.values()), seed)
+    pristine: LoadedModel = _MODELS.get(key, lambda: load_model(spec.model, **facts, seed=seed))  # type: ignore[arg-type]
+    return dataclasses.replace(pristine, model=copy.deepcopy(pristine.model))
+
+
+def data_of(spec: TrialSpec, task: Task, loaded: LoadedModel) -> Prepared:
+    """The task's examples as the model takes them; the same for every head seed."""
+    prepared: Prepared = _PREPARED.get((spec.task, spec.model), lambda: task.prepare(loaded.preprocessor))
+    return prepared

@@ -1,0 +1,116 @@
+"""The contract of a way to fine-tune: a model laid out for training, and what that costs."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, final
+
+from torch import Tensor, nn
+
+from intrinsic.errors import SpecError
+
+
+class Pretrained(Protocol):
+    """What a method needs of a loaded model; :func:`intrinsic.models.load_model` returns one."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Name prefixes of the parameters of the newly initialised head."""
+
+    @property
+    def embedding_names(self) -> tuple[str, ...]:
+        """Name prefixes of the embeddings' parameters."""
+
+
+class Trainable(ABC):
+    """A model laid out for one way of fine-tuning. The training loop never asks which.
+
+    Four numbers are reported with every result:
+
+        parameters_trained   scalars the optimiser moves
+        parameters_stored    scalars that must be kept, beside theta_0 and the code, to have the model back
+        head_parameters      of parameters_trained, those that are the task head's own entries: a free head
+                             of 592 k would swamp d = 200. Coordinates of a subspace are nobody's entries.
+        artefact_bytes       what :meth:`save` writes
+
+    and full_dim, the D that they are compared with: the number of weights the method can move.
+
+    A method that comes later implements the five abstract methods, sets `model` and `full_dim`, and adds
+    itself to :data:`intrinsic.methods.METHODS`; the contract suite in tests/test_methods.py then runs over it.
+    """
+
+    model: nn.Module
+    """Called as model(**batch).logits; every parameter that is trained is registered in it."""
+    full_dim: int
+    """D."""
+
+    @abstractmethod
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """What the optimiser moves, each tensor once."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that training changes, buffers included; the tensors are live, so copy them to keep them."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what :meth:`state_dict` gave."""
+
+    @abstractmethod
+    def merge(self) -> nn.Module:
+        """The fine-tuned model as a plain module, computing what the trained one computes. Ends training."""
+
+    @abstractmethod
+    def save(self, folder: str | Path) -> None:
+        """Write the artefact into a folder, which is made if need be."""
+
+    @property
+    @abstractmethod
+    def head_parameters(self) -> int: ...
+
+    @final
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    @final
+    @property
+    def parameters_trained(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def parameters_stored(self) -> int:
+        """Here what is trained; a method that must also keep what it does not train says so."""
+        return self.parameters_trained
+
+    @property
+    def artefact_bytes(self) -> int:
+        """Measured by saving; a method whose artefact is large computes the same number instead."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return folder_bytes(folder)
+
+
+def folder_bytes(folder: str | Path) -> int:
+    """Sum of the sizes of all files below a folder, in bytes."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
+def is_under(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a parameter's dotted name is one of the prefixes or lies below one."""
+    return any(name == p or name.startswith(p + ".") for p in (q.rstrip(".") for q in prefixes))
+
+
+def head_size(parameters: Iterable[tuple[str, nn.Parameter]], loaded: Pretrained) -> int:
+    """Entries of the given parameters that belong to the newly initialised head."""
+    return sum(p.numel() for name, p in parameters if is_under(name, loaded.head_names))
+
+
+def require_some(parameters: Iterable[nn.Parameter], method: str) -> None:
+    if not any(True for _ in parameters):
+        raise SpecError(f"method {method!r} finds no parameter to train in this model; unfreeze some first")

@@ -1,0 +1,101 @@
+"""Full fine-tuning: every weight is its own parameter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import final
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from intrinsic.errors import SpecError
+from intrinsic.methods.base import Pretrained, Trainable, head_size, require_some
+from intrinsic.spec import MethodSpec, SeedSpec
+
+WEIGHTS_FILE = "model.safetensors"
+_DTYPES = {  # safetensors' name of a dtype
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
+    torch.bool: "BOOL",
+}  # fmt: skip
+
+
+@final
+class FullFineTuning(Trainable):
+    """theta itself is trained: D = parameters_trained = parameters_stored.
+
+    A parameter the model came with frozen (sinusoidal positions, say) stays frozen. The artefact is one
+    safetensors file with every parameter and buffer, a tied tensor once; read it back with
+    `safetensors.torch.load_model`.
+    """
+
+    def __init__(self, loaded: Pretrained) -> None:
+        self.model = loaded.model
+        require_some(self.parameters(), "full")
+        self.full_dim = self.parameters_trained
+        self._head = head_size(self.named_parameters(), loaded)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.model.named_parameters() if p.requires_grad)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.model.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.model.load_state_dict(state)
+
+    def merge(self) -> nn.Module:
+        return self.model
+
+    def save(self, folder: str | Path) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        save_file(_stored(self.model), Path(folder) / WEIGHTS_FILE)
+
+    @property
+    def head_parameters(self) -> int:
+        return self._head
+
+    @property
+    def artefact_bytes(self) -> int:
+        """Size of the safetensors file, computed: writing a model only to measure it takes seconds."""
+        return _safetensors_bytes(_stored(self.model))
+
+
+def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> FullFineTuning:
+    return FullFineTuning(loaded)
+
+
+def _stored(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer, contiguous, a tied tensor under its first name only."""
+    seen: set[int] = set()
+    kept: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            kept[name] = tensor.detach().contiguous()
+    return kept
+
+
+def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Size of a safetensors file: 8 bytes, the JSON header padded to a multiple of 8, the data.
+
+    The header's length depends on the digits of the offsets, so it is laid out as the library does: the
+    widest dtype first, then by name.
+    """
+    unknown = {tensor.dtype for tensor in tensors.values()} - set(_DTYPES)
+    if unknown:
+        raise SpecError(f"tensors to be saved must have one of the dtypes {list(_DTYPES)}, got {unknown}")
+    ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header, end = {}, 0
+    for name in ordered:
+        start, end = end, end + tensors[name].numel() * tensors[name].element_size()
+        header[name] = {
+            "dtype": _DTYPES[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return 8 + -(-len(text) // 8) * 8 + end

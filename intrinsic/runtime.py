@@ -1,0 +1,99 @@
+"""What a training run takes from its surroundings, and gives back: processes, device, random generators."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from intrinsic.errors import SpecError
+
+
+@contextmanager
+def own_accelerator(precision: str) -> Iterator[Accelerator]:
+    """An Accelerator with this precision, whatever other ones the process has.
+
+    Accelerate keeps one state per process and refuses a second precision; so the present state is set aside
+    and put back at the end. The processes and the device (PartialState) are shared, as they must be.
+    Raises SpecError for fp16 without an accelerator.
+    """
+    if precision == "fp16" and PartialState().device.type == "cpu":
+        raise SpecError("precision 'fp16' needs a GPU and there is none; use 'bf16' or 'no'")
+    states: list[Any] = [AcceleratorState._shared_state, GradientState._shared_state]
+    kept = [dict(state) for state in states]
+    _replace(states, [{}, {}])
+    try:
+        accelerator = Accelerator(mixed_precision=precision)
+        accelerator.gradient_accumulation_steps = 1  # the spec says how to accumulate, not the environment
+        yield accelerator
+    finally:
+        _replace(states, kept)
+
+
+def _replace(states: list[Any], contents: list[dict[str, Any]]) -> None:
+    for state, content in zip(states, contents, strict=True):
+        state.clear()
+        state.update(content)
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators (torch on the CPU and on this device, numpy, random); restore them at the end."""
+    module = None if device.type == "cpu" else torch.get_device_module(device)
+    kept = (
+        torch.get_rng_state(),
+        module and module.get_rng_state(),
+        np.random.get_state(),
+        random.getstate(),
+    )
+    torch.default_generator.manual_seed(seed)
+    if module is not None:
+        module.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(kept[0])
+        if module is not None:
+            module.set_rng_state(kept[1])
+        np.random.set_state(kept[2])
+        random.setstate(kept[3])
+
+
+def device_name() -> str:
+    """Where this process trains: `cpu`, or `cuda:0 (NVIDIA H100)`."""
+    device = PartialState().device
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+def is_main_process() -> bool:
+    return bool(PartialState().is_main_process)
+
+
+def distribute(model: nn.Module, accelerator: Accelerator, unused: bool) -> nn.Module:
+    """The model as it is, or averaging its gradients over the processes that there are.
+
+    unused: whether some trained parameter takes no part in the forward pass.
+    """
+    if accelerator.num_processes == 1:
+        return model
+    device = accelerator.device
+    return DistributedDataParallel(
+        model, device_ids=None if device.type == "cpu" else [device], find_unused_parameters=unused
+    )
+
+
+def same_buffers(model: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the main one's buffers: batch norm's statistics are each process's own."""
+    if accelerator.num_processes > 1:
+        for buffer in model.buffers():
+            torch.distributed.broadcast(buffer, 0)

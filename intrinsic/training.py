@@ -1,0 +1,251 @@
+"""The only optimiser loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from intrinsic.batches import Batch, Micro, Share, TrainBatches
+from intrinsic.evaluation import Answers, Evaluator, keep_modes
+from intrinsic.methods.base import Trainable
+from intrinsic.monitor import Monitor, Progress
+from intrinsic.records import HistoryPoint
+from intrinsic.runtime import distribute, own_accelerator, own_randomness, same_buffers
+from intrinsic.seeds import derive
+from intrinsic.spec import OptimSpec
+from intrinsic.tasks.base import Prepared, Task
+
+__all__ = ["FitReport", "Progress", "fit", "rate_factor"]
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a run gave; scores by the task's primary metric unless said otherwise."""
+
+    score: float
+    """Of the checkpoint the policy names, which is the one left in the model."""
+    scores: dict[str, float]
+    """All the task's metrics of that checkpoint."""
+    last_score: float
+    best_score: float
+    best_step: int
+    train_loss: float
+    """Mean over the last tenth of the steps."""
+    history: tuple[HistoryPoint, ...]
+    steps: int
+    seconds_per_step: float
+    """Median over the steps, evaluations left out."""
+
+
+def fit(
+    trainable: Trainable,
+    prepared: Prepared,
+    task: Task,
+    optim: OptimSpec,
+    data_seed: int,
+    *,
+    progress: Progress | None = None,
+) -> FitReport:
+    """Train, evaluate, leave the model with the weights of the policy's checkpoint.
+
+    Loss: cross-entropy, or the mean squared error for regression, computed from the logits in float32.
+    Optimiser: AdamW (betas .9, .999, eps 1e-8) or plain SGD without momentum. Weight decay acts on
+    tensors of two and more dimensions, so never on biases, norms, theta_d or lambdas. Rate: see
+    :func:`rate_factor`; the gradient is clipped to norm `clip` before the step.
+
+    Chance comes from data_seed alone: the order of the examples from its stream `order`, dropout from its
+    stream `dropout`; the global generators are left as they were. On the CPU equal arguments give equal bits
+    for an equal number of threads. Under `accelerate launch` the processes divide every batch among them
+    (batch_size stays the batch's); the result is that of one process but for rounding and dropout.
+
+    Raises Diverged for a loss, gradient or output that is not finite (an fp16 step that the scaler leaves
+    out is none), SpecError for settings that this machine cannot honour, DataError for an empty split.
+    """
+    with own_accelerator(optim.precision) as accelerator:
+        seed = derive(data_seed, "dropout", accelerator.process_index)
+        with own_randomness(seed, accelerator.device), keep_modes(trainable.model):
+            return _Loop(trainable, prepared, task, optim, data_seed, accelerator, progress).run()
+
+
+def rate_factor(optim: OptimSpec, step: int, total: int) -> float:
+    """The factor on the learning rate at a step, counted from 0.
+
+    With w = round(warmup * total): (step + 1) / (w + 1) while step < w; from there on 1 (constant),
+    1 - s (linear) or (1 + cos(pi s)) / 2 (cosine), s = (step - w) / (total - w). Unlike transformers'
+    schedules neither the first nor the last step has rate 0 and is wasted.
+    """
+    warm = round(optim.warmup * total)
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    done = (step - warm) / (total - warm)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2}[optim.schedule]
+
+
+def make_optimizer(trainable: Trainable, optim: OptimSpec, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW or SGD over what is trained, in two groups: with and without weight decay."""
+    parameters = list(trainable.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": optim.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cpu", "cuda")  # one pass over the weights instead of a dozen
+    used = [g for g in groups if g["params"]]
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(used, lr=optim.learning_rate, fused=fused)
+    return torch.optim.AdamW(used, lr=optim.learning_rate, fused=fused)
+
+
+def loss_of(logits: Tensor, labels: Tensor, problem: str) -> Tensor:
+    """Mean loss.  logits [b, num_labels] (regression [b, 1]), labels [b] -> scalar."""
+    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+    if problem == "regression":
+        return F.mse_loss(logits.reshape(-1), labels.to(logits.dtype))
+    return F.cross_entropy(logits, labels)
+
+
+class _Loop:
+    """One run; fit() gives it its surroundings."""
+
+    def __init__(
+        self,
+        trainable: Trainable,
+        prepared: Prepared,
+        task: Task,
+        optim: OptimSpec,
+        data_seed: int,
+        accelerator: Accelerator,
+        progress: Progress | None,
+    ) -> None:
+        share = Share(accelerator.process_index, accelerator.num_processes)
+        self.trainable, self.task, self.optim, self.accelerator = trainable, task, optim, accelerator
+        self.batches = TrainBatches(prepared.train, prepared.collate, optim, data_seed, share)
+        self.evaluator = Evaluator(prepared.eval, prepared.collate, optim.eval_batch_size, share)
+        self.total = self.batches.total
+        self.raw = trainable.model.to(accelerator.device)
+        self.parameters = list(trainable.parameters())
+        self.optimizer = make_optimizer(trainable, optim, accelerator.device)
+        # accelerate's wrapper is for the fp16 scaler; without one it only costs, a look at the disk every step
+        scaled = accelerator.scaler is not None
+        self.stepper: Any = accelerator.prepare_optimizer(self.optimizer) if scaled else self.optimizer
+        self.model = distribute(self.raw, accelerator, self._has_unused())
+        self.monitor = Monitor(self.total, optim, accelerator.device, self._reduce, progress)
+        self.history: list[HistoryPoint] = []
+        self.scores: dict[str, float] = {}
+        self.best: HistoryPoint | None = None
+        self.best_scores: dict[str, float] = {}
+        self.best_state: Mapping[str, Tensor] = {}
+
+    def run(self) -> FitReport:
+        self.model.train()
+        self.monitor.start_clock()
+        for step, micros in enumerate(self.batches, 1):
+            self._step(step, micros)
+            if self._is_due(step):
+                self.monitor.look(step)
+                self._evaluate(step)
+                self.monitor.start_clock()
+        return self._report()
+
+    def _step(self, step: int, micros: list[Micro]) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.optim.learning_rate * rate_factor(self.optim, step - 1, self.total)
+        loss = torch.zeros((), device=self.accelerator.device)
+        for i, micro in enumerate(micros):
+            last = i == len(micros) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                loss = loss + self._backward(micro)
+        norm = None
+        if self.optim.clip is not None:
+            self.accelerator.unscale_gradients()
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.optim.clip)
+        self.stepper.step()
+        self.optimizer.zero_grad()
+        self.monitor.record(step, loss, norm)
+
+    def _backward(self, micro: Micro) -> Tensor:
+        """Add the pass's gradient; returns its part of the step's loss, detached."""
+        batch = dict(micro.batch)
+        labels = batch.pop("labels").to(self.accelerator.device, non_blocking=True)
+        loss = loss_of(self._forward(self.model, batch), labels, self.task.problem) * micro.weight
+        # over several processes the gradients are averaged, where their sum is wanted
+        self.accelerator.backward(loss * self.accelerator.num_processes)
+        return loss.detach()
+
+    def _forward(self, model: nn.Module, batch: Batch) -> Tensor:
+        inputs = {k: v.to(self.accelerator.device, non_blocking=True) for k, v in batch.items()}
+        with self.accelerator.autocast():
+            logits: Tensor = model(**inputs).logits
+        return logits
+
+    def _is_due(self, step: int) -> bool:
+        every = self.optim.eval_every
+        return step == self.total or (every is not None and step % every == 0)
+
+    def _evaluate(self, step: int) -> None:
+        logits, labels = self._answers()
+        if not np.isfinite(logits).all():
+            raise self.monitor.diverged(step, "the model's output is")
+        self.scores = self.task.score(logits, labels)
+        since = self.history[-1].step if self.history else 0
+        point = HistoryPoint(
+            step=step,
+            train_loss=self.monitor.mean_loss(since, step),
+            score=self.scores[self.task.metric],
+        )
+        self.history.append(point)
+        if self.best is None or self._is_better(point.score, self.best.score):
+            self.best, self.best_scores = point, self.scores
+            if self.optim.policy == "best":
+                self.best_state = {k: v.detach().clone() for k, v in self.trainable.state_dict().items()}
+
+    def _answers(self) -> Answers:
+        same_buffers(self.raw, self.accelerator)
+        return self.evaluator(self.raw, lambda batch: self._forward(self.raw, batch), gather_object)
+
+    def _is_better(self, score: float, than: float) -> bool:
+        return score > than if self.task.higher_is_better else score < than
+
+    def _report(self) -> FitReport:
+        assert self.best is not None  # the last step always evaluates
+        last = self.history[-1]
+        keep_best = self.optim.policy == "best"
+        if keep_best and self.best is not last:
+            self.trainable.load_state_dict(self.best_state)
+        return FitReport(
+            score=self.best.score if keep_best else last.score,
+            scores=self.best_scores if keep_best else self.scores,
+            last_score=last.score,
+            best_score=self.best.score,
+            best_step=self.best.step,
+            train_loss=self.monitor.mean_loss(self.total - max(1, self.total // 10), self.total),
+            history=tuple(self.history),
+            steps=self.total,
+            seconds_per_step=self.monitor.seconds_per_step,
+        )
+
+    def _reduce(self, losses: Tensor) -> Tensor:
+        summed: Tensor = self.accelerator.reduce(losses, "sum")
+        return summed
+
+    def _has_unused(self) -> bool:
+        """Whether some trained parameter gets no gradient: asked only where several processes must agree."""
+        if self.accelerator.num_processes == 1:
+            return False
+        batch = dict(next(iter(self.batches))[0].batch)
+        batch.pop("labels")
+        with keep_modes(self.raw):
+            self.raw.eval()  # batch norm's statistics must not notice
+            self._forward(self.raw, batch).sum().backward()  # type: ignore[no-untyped-call]
+        unused = any(p.grad is None for p in self.parameters)
+        self.optimizer.zero_grad()
+        return unused
