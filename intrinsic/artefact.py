@@ -1,0 +1,255 @@
+"""A trained subspace on disk: two small files, no pickle, nothing random in them.
+
+    subspace.json                        what it is: settings, manifest of the base model, hashes
+    subspace-<16 hex digits>.safetensors the trained numbers; the digits are the head of its SHA-256
+
+The JSON names the tensor file and is replaced last and atomically: a reader sees the old artefact
+or the new one, and a crash while writing leaves the old one whole.
+
+Manifest. One row for every parameter and persistent buffer of the base model, [name, shape, role, numbers].
+Rows that differ only in the first number of their name are one row with `*` in its place and the
+numbers as ranges: `["encoder.layer.*.output.dense.bias", [384], "subspace", "0-5"]`.
+
+Fingerprint of theta_0. For each tensor SHA-256 over the UTF-8 JSON list [name, dtype, shape], a zero byte
+and the values (row-major, little-endian); then SHA-256 over the 32-byte results in the order of names. The first
+6 hex digits of each tensor's own hash are kept as well, so that an error can name the tensors that differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+import safetensors.torch
+import torch
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+from torch import Tensor
+
+from intrinsic.errors import ArtefactError, SpecError
+from intrinsic.manifest import Packed, Role
+from intrinsic.spec import Frozen
+
+FORMAT = "intrinsic-subspace"
+VERSION = 1
+HEADER_FILE = "subspace.json"
+TENSOR_FILE = re.compile(r"subspace-[0-9a-f]{16}\.safetensors")
+MAX_HEADER_BYTES = 8 * 2**20
+MAX_TENSOR_FILE_SLACK = 2**20
+"""Names and offsets in the tensor file, on top of its numbers."""
+SHORT = 6
+
+Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Settings(Frozen):
+    """What besides the model determines a subspace."""
+
+    subspace_dim: int = Field(ge=1, lt=2**31, strict=True)
+    projection: str
+    options: dict[str, int | float | str] = Field(default_factory=dict)
+    """Of the projection, complete: nothing is left to a later version's defaults."""
+    seed: int = Field(ge=0, lt=2**64, strict=True)
+    structure_aware: bool = Field(strict=True)
+    lambdas: Literal["layer", "tensor"]
+    head: Literal["in-subspace", "free", "frozen"]
+
+    @classmethod
+    def checked(cls, **values: object) -> Settings:
+        """The settings, or a SpecError of one sentence."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError(_first(error)) from None
+
+
+class Fingerprint(Frozen):
+    """Of theta_0; see the module's docstring."""
+
+    sha256: Hex64
+    short: str = Field(pattern=r"^[0-9a-f]*$")
+    """The first 6 hex digits for each tensor, in the order of names."""
+
+    @classmethod
+    def of(cls, tensors: Mapping[str, Tensor]) -> Fingerprint:
+        """Independent of the mapping's order; reads every byte once."""
+        each = [_tensor_hash(name, tensors[name]) for name in sorted(tensors)]
+        whole = hashlib.sha256(b"".join(each)).hexdigest()
+        return cls(sha256=whole, short="".join(digest.hex()[:SHORT] for digest in each))
+
+    def differing(self, other: Fingerprint, names: list[str]) -> list[str]:
+        """Which of the (sorted) names have another short hash."""
+        at = [slice(i * SHORT, (i + 1) * SHORT) for i in range(len(names))]
+        return [name for name, s in zip(names, at, strict=True) if self.short[s] != other.short[s]]
+
+
+def _tensor_hash(name: str, tensor: Tensor) -> bytes:
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    label = json.dumps([name, str(tensor.dtype).removeprefix("torch."), list(tensor.shape)])
+    digest = hashlib.sha256(label.encode() + b"\0")
+    digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.digest()
+
+
+class Header(Frozen):
+    """`subspace.json`."""
+
+    format: Literal["intrinsic-subspace"] = "intrinsic-subspace"
+    version: Literal[1] = 1
+    settings: Settings
+    manifest: tuple[Packed, ...]
+    ties: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Canonical name -> the tensor's further names."""
+    base: Fingerprint
+    tensor_file: str
+    tensor_sha256: Hex64
+
+    @field_validator("tensor_file")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not TENSOR_FILE.fullmatch(name):
+            raise ValueError(f"tensor_file must look like subspace-<16 hex digits>.safetensors, got {name!r}")
+        return name
+
+
+class _Preface(Frozen):
+    """What every version of the format has, read first so that a newer one is told from a damaged one."""
+
+    model_config = ConfigDict(extra="ignore")
+    format: str
+    version: int
+
+
+def write(
+    directory: str | os.PathLike[str],
+    tensors: Mapping[str, Tensor],
+    settings: Settings,
+    manifest: tuple[Packed, ...],
+    ties: Mapping[str, tuple[str, ...]],
+    base: Fingerprint,
+) -> int:
+    """Write the two files, atomically; return their size in bytes. Raises ArtefactError if it cannot."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ArtefactError(f"{name} holds values that are not finite: nothing was written to {directory}")
+    body = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
+    digest = hashlib.sha256(body).hexdigest()
+    header = Header(
+        settings=settings,
+        manifest=manifest,
+        ties=dict(ties),
+        base=base,
+        tensor_file=f"subspace-{digest[:16]}.safetensors",
+        tensor_sha256=digest,
+    )
+    text = json.dumps(header.model_dump(mode="json"), separators=(",", ":"), allow_nan=False).encode()
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / header.tensor_file, body)
+        _replace(folder / HEADER_FILE, text)
+        _drop_old(folder, header.tensor_file)
+    except OSError as error:
+        raise ArtefactError(f"cannot write the artefact to {folder}: {error.strerror or error}") from error
+    return len(body) + len(text)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _drop_old(folder: Path, current: str) -> None:
+    for path in folder.iterdir():
+        if TENSOR_FILE.fullmatch(path.name) and path.name != current:
+            path.unlink(missing_ok=True)
+
+
+def read_header(directory: str | os.PathLike[str]) -> Header:
+    """`subspace.json`, checked. Raises ArtefactError, whatever the file holds."""
+    path = Path(directory) / HEADER_FILE
+    text = _read(path, MAX_HEADER_BYTES)
+    try:
+        preface = _Preface.model_validate_json(text)
+        if preface.format != FORMAT or preface.version != VERSION:
+            raise ArtefactError(
+                f"{path} is {preface.format!r} version {preface.version}, expected {FORMAT!r} version {VERSION}: "
+                "read it with the version of intrinsic that wrote it"
+            )
+        return Header.model_validate_json(text)
+    except ValidationError as error:
+        raise ArtefactError(f"{path} is damaged: {_first(error)}") from None
+
+
+def read_tensors(
+    directory: str | os.PathLike[str], header: Header, expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
+) -> dict[str, Tensor]:
+    """The trained numbers, every one finite, of the shapes expected; only the optional ones may be absent."""
+    path = Path(directory) / header.tensor_file
+    room = sum(8 * int(torch.Size(shape).numel()) + 512 for shape in expected.values())
+    body = _read(path, room + MAX_TENSOR_FILE_SLACK)
+    if hashlib.sha256(body).hexdigest() != header.tensor_sha256:
+        raise ArtefactError(f"{path} is damaged: its SHA-256 is not the one in {HEADER_FILE}; save the artefact again")
+    try:
+        found: dict[str, Tensor] = safetensors.torch.load(body)
+    except Exception as error:  # whatever a hostile file makes the parser raise
+        raise ArtefactError(f"{path} is no safetensors file: {error}") from error
+    _check_tensors(path, found, expected, optional)
+    return found
+
+
+def _check_tensors(
+    path: Path, found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
+) -> None:
+    for name in sorted(expected.keys() - optional - found.keys()):
+        raise ArtefactError(f"{path} lacks the tensor {name!r}")
+    for name, tensor in found.items():
+        if name not in expected:
+            raise ArtefactError(f"{path} holds an unknown tensor {name!r}")
+        if tuple(tensor.shape) != tuple(expected[name]):
+            shape = tuple(expected[name])
+            raise ArtefactError(f"{name!r} in {path} has shape {tuple(tensor.shape)}, expected {shape}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ArtefactError(f"{name!r} in {path} holds values that are not finite")
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a regular file; a pipe or a device is refused unopened."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtefactError(f"{path} is not a regular file")
+        if status.st_size > limit:
+            raise ArtefactError(f"{path} is damaged: {status.st_size} bytes where at most {limit} are possible")
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _first(error: ValidationError) -> str:
+    """The first complaint of pydantic's as half a sentence."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    got = repr(problem["input"]) if place and problem["type"] != "missing" else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
+
+
+__all__ = ["HEADER_FILE", "Fingerprint", "Header", "Role", "Settings", "read_header", "read_tensors", "write"]

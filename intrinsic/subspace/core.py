@@ -1,0 +1,253 @@
+"""The part of a subspace that lives inside the model: theta_d, the lambdas and the upkeep of the weights."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from intrinsic.errors import SpecError
+from intrinsic.projections import Projection, make_projection
+from intrinsic.subspace.layout import Entry, Slot
+from intrinsic.subspace.standin import Standins
+from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target, full_precision
+
+CORE = "intrinsic_subspace"
+"""The name under which the core is a child of the model it serves."""
+
+
+@dataclass(frozen=True)
+class ProjectionSpec:
+    """Everything a projection is rebuilt from: a copied or pickled model carries this, not the cache."""
+
+    name: str
+    dim: int
+    seed: int
+    full_dim: int
+    cache_bytes: int
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def build(self) -> Projection:
+        return make_projection(
+            self.name,
+            self.dim,
+            self.seed,
+            full_dim=self.full_dim,
+            cache_bytes=self.cache_bytes,
+            **dict(self.options),
+        )
+
+
+class Core(nn.Module):
+    """Child module of an attached model, so that optimisers, DDP, Trainer and `.to()` find theta_d.
+
+    The selected parameters are taken out of their modules and kept here, frozen, outside of `parameters()`
+    and `state_dict()`. In their place each module holds W = W_0 + lambda P theta_d as a plain attribute, made
+    anew when theta_d or the lambdas have changed and left alone otherwise. It refers to the modules weakly,
+    so that a model goes with its last reference and does not wait for the garbage collector.
+    """
+
+    theta: nn.Parameter
+    lambdas: nn.Parameter | None
+
+    def __init__(
+        self, model: nn.Module, layers: tuple[Layer, ...], entries: dict[str, Entry], spec: ProjectionSpec, scales: int
+    ) -> None:
+        super().__init__()
+        bases = [target.base for layer in layers for target in layer.targets]
+        dtype, device = _precision(bases), bases[0].device
+        self.layers, self.spec, self.projection = layers, spec, spec.build()
+        self.theta = nn.Parameter(torch.zeros(spec.dim, dtype=dtype, device=device))
+        self.register_parameter("lambdas", None)
+        if scales:
+            self.lambdas = nn.Parameter(torch.ones(scales, dtype=dtype, device=device))
+        self.materialisations = 0
+        self._point: Point | None = None
+        self._stamp: tuple[object, ...] = ()
+        self._root: Callable[[], nn.Module | None] = weakref.ref(model)
+        self._slots: tuple[tuple[tuple[Callable[[], nn.Module | None], str], ...], ...] = tuple(
+            tuple((weakref.ref(owner), attribute) for owner, attribute in entries[target.name].slots)
+            for layer in layers
+            for target in layer.targets
+        )
+        owners = {id(owner): owner for slots in self._owned() for owner, _ in slots}
+        self._order = [(weakref.ref(owner), tuple(owner._parameters)) for owner in owners.values()]
+        self._take_over(model, list(owners.values()))
+
+    # ------------------------------------------------------------------ taking the model over, letting it go
+
+    def _take_over(self, model: nn.Module, owners: list[nn.Module]) -> None:
+        self._standins = Standins(model)
+        for slots in self._owned():
+            for owner, attribute in slots:
+                del owner._parameters[attribute]
+        for layer in self.layers:
+            for target in layer.targets:
+                target.base.requires_grad_(False)
+                target.base.grad = None
+        self._hooks = [model.register_forward_pre_hook(self._before_model, prepend=True)]
+        for module in _above(model, owners):
+            self._hooks.append(module.register_forward_pre_hook(self._before_part, prepend=True))
+        model.add_module(CORE, self)
+        model.__dict__["__deepcopy__"] = self._copy_model
+        self.materialise()
+
+    def release(self, *, merge: bool) -> nn.Module:
+        """Give every module its parameters back, holding W (merge) or W_0, in their old order."""
+        model = self._root()
+        if model is None or model._modules.get(CORE) is not self:
+            raise SpecError("this subspace has been taken off its model; attach a new one")
+        self.refresh(by_value=True)
+        for target, slots in zip(self._targets(), self._owned(), strict=True):
+            if merge:
+                owner, attribute = slots[0]
+                target.base.data = owner.__dict__[attribute].detach()
+            target.base.requires_grad_(target.requires_grad)
+            for owner, attribute in slots:
+                del owner.__dict__[attribute]
+                owner._parameters[attribute] = target.base
+        self._restore_order()
+        for handle in self._hooks:
+            handle.remove()
+        self._standins.remove()
+        del model._modules[CORE], model.__dict__["__deepcopy__"]
+        return model
+
+    def _restore_order(self) -> None:
+        for reference, names in self._order:
+            held = _alive(reference)._parameters
+            before = dict(held)
+            held.clear()
+            held.update({name: before[name] for name in (*names, *before) if name in before})
+
+    # ------------------------------------------------------------------ keeping the weights up to date
+
+    def _before_model(self, module: nn.Module, args: object) -> None:
+        _refresh_eagerly(self)
+
+    def _before_part(self, module: nn.Module, args: object) -> None:
+        """A part may be called without the whole (`generate` calls T5's encoder)."""
+        if not torch.compiler.is_compiling():  # compiled code runs behind the whole model's own hook
+            self.refresh(by_value=False)
+
+    def refresh(self, *, by_value: bool) -> None:
+        """Make the weights again unless theta_d and the lambdas are what they were made from.
+
+        In-place writes show in the version counters. Writes past autograd (`p.data`, fused kernels of
+        third-party optimisers) do not, so d values are compared too: once after every backward pass, and
+        before every forward of the whole model (by_value). On a GPU that is one small synchronisation.
+        """
+        point = self._point
+        if point is None or self._stamp != self._current_stamp():
+            self.materialise()
+        elif by_value or point.touched:
+            point.touched = False
+            if not self._at(point):
+                self.materialise()
+
+    def materialise(self) -> None:
+        """W = W_0 + lambda P theta_d for every target, with the graph back to theta_d, in any grad mode."""
+        with torch.inference_mode(False), torch.enable_grad(), full_precision(self.theta):
+            lambdas = None if self.lambdas is None else self.lambdas.detach().clone()
+            point = Point(self.theta.detach().clone(), lambdas)
+            weights = [w for layer in self.layers for w in self._layer_weights(layer, point)]
+        for weight, slots in zip(weights, self._owned(), strict=True):
+            for owner, attribute in slots:
+                owner.__dict__[attribute] = weight
+        self._point, self._stamp = point, self._current_stamp()
+        self.materialisations += 1
+
+    def _layer_weights(self, layer: Layer, point: Point) -> tuple[Tensor, ...]:
+        made = LayerWeights.apply(self.theta, self.lambdas, layer, self.projection, point)  # type: ignore[no-untyped-call]
+        return cast(tuple[Tensor, ...], made)
+
+    def _at(self, point: Point) -> bool:
+        pairs = ((self.theta, point.theta), (self.lambdas, point.lambdas))
+        return all(now is None or then is None or torch.equal(now, then) for now, then in pairs)
+
+    def _current_stamp(self) -> tuple[object, ...]:
+        trained = [p for p in (self.theta, self.lambdas) if p is not None]
+        return tuple((id(p), p.data_ptr(), p._version, p.requires_grad) for p in trained)
+
+    # ------------------------------------------------------------------ moving, copying, pickling
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Core:
+        """`.to()`, `.half()` and the like: theta_0 follows, theta_d and the lambdas never go below float32."""
+        with torch.no_grad():
+            for target in self._targets():
+                target.base.data = fn(target.base.data)
+            for trained in self.parameters():
+                moved = fn(trained.data)
+                low = moved.dtype in (torch.float16, torch.bfloat16)
+                trained.data = trained.data.to(moved.device) if low else moved
+                if trained.grad is not None:
+                    trained.grad = trained.grad.to(trained)
+        self.materialise()
+        return self
+
+    def _copy_model(self, memo: dict[int, Any]) -> nn.Module:
+        """copy.deepcopy of the model: autograd's products cannot be copied, so they give way to plain tensors."""
+        model = _alive(self._root)
+        for slots in self._owned():
+            for owner, attribute in slots:
+                owner.__dict__[attribute] = owner.__dict__[attribute].detach()
+        self._point = None
+        hook = model.__dict__.pop("__deepcopy__")
+        try:
+            made: nn.Module = copy.deepcopy(model, memo)
+        finally:
+            model.__dict__["__deepcopy__"] = hook
+        made.__dict__["__deepcopy__"] = made._modules[CORE]._copy_model  # type: ignore[union-attr]
+        return made
+
+    def __getstate__(self) -> dict[str, Any]:
+        slots = [[(_alive(reference), name) for reference, name in held] for held in self._slots]
+        order = [(_alive(reference), names) for reference, names in self._order]
+        strong = {"_root": _alive(self._root), "_slots": slots, "_order": order}
+        return {**self.__dict__, **strong, "projection": None, "_point": None, "_stamp": ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._root = weakref.ref(state["_root"])
+        self._slots = tuple(tuple((weakref.ref(m), name) for m, name in held) for held in state["_slots"])
+        self._order = [(weakref.ref(m), names) for m, names in state["_order"]]
+        self.projection = self.spec.build()
+
+    # ------------------------------------------------------------------ small things
+
+    def forward(self, x: object) -> object:
+        """x itself: an nn.Sequential calls each of its children in turn, this one last."""
+        return x
+
+    def _targets(self) -> list[Target]:
+        return [target for layer in self.layers for target in layer.targets]
+
+    def _owned(self) -> list[Sequence[Slot]]:
+        return [[(_alive(reference), name) for reference, name in held] for held in self._slots]
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _refresh_eagerly(core: Core) -> None:
+    core.refresh(by_value=True)
+
+
+def _precision(bases: Sequence[Tensor]) -> torch.dtype:
+    return torch.float64 if any(base.dtype == torch.float64 for base in bases) else torch.float32
+
+
+def _above(model: nn.Module, owners: Sequence[nn.Module]) -> list[nn.Module]:
+    """The modules below the root that hold a selected parameter somewhere beneath them."""
+    wanted = {id(owner) for owner in owners}
+    return [m for m in model.modules() if m is not model and any(id(part) in wanted for part in m.modules())]
+
+
+def _alive(reference: Callable[[], nn.Module | None]) -> nn.Module:
+    module = reference()
+    if module is None:
+        raise SpecError("the model this subspace was attached to is gone; keep a reference to it")
+    return module

@@ -1,0 +1,222 @@
+"""What a model's tensors are called, which of them lie in the subspace, and which layer they belong to.
+
+All of it is a function of names (and of which names share a tensor), never of the order in which modules
+list them: the same weights give the same layout under every version of the model's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from intrinsic.artefact import Settings
+from intrinsic.errors import SpecError
+from intrinsic.manifest import Role
+from intrinsic.seeds import name_key
+from intrinsic.subspace.weights import Layer, Target
+
+Head = Literal["in-subspace", "free", "frozen"]
+Selection = Callable[[str], bool] | Sequence[str] | None
+Slot = tuple[nn.Module, str]
+
+EMBEDDINGS = "embeddings"
+ROOT = "root"
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter or persistent buffer, with all its names and all the places it is held in."""
+
+    aliases: tuple[str, ...]
+    """Sorted; more than one for a tied tensor."""
+    tensor: Tensor
+    slots: tuple[Slot, ...]
+
+    @property
+    def name(self) -> str:
+        """The canonical name: the alphabetically first of the aliases."""
+        return self.aliases[0]
+
+    @property
+    def is_parameter(self) -> bool:
+        return isinstance(self.tensor, nn.Parameter)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether full fine-tuning would train it: a dense float parameter that requires a gradient."""
+        t = self.tensor
+        dense = t.dtype in DTYPES and t.layout == torch.strided and t.numel() > 0
+        return self.is_parameter and t.requires_grad and dense
+
+
+def entries_of(model: nn.Module) -> dict[str, Entry]:
+    """canonical name -> entry, sorted by name, for all parameters and persistent buffers."""
+    tensors: dict[int, Tensor] = {}
+    names: dict[int, set[str]] = {}
+    slots: dict[int, dict[tuple[int, str], Slot]] = {}
+    for name, tensor, slot in _held(model):
+        tensors[id(tensor)] = tensor
+        names.setdefault(id(tensor), set()).add(name)
+        slots.setdefault(id(tensor), {})[id(slot[0]), slot[1]] = slot
+    found = (Entry(tuple(sorted(names[i])), t, tuple(slots[i].values())) for i, t in tensors.items())
+    return {entry.name: entry for entry in sorted(found, key=lambda entry: entry.name)}
+
+
+def _held(model: nn.Module) -> Iterator[tuple[str, Tensor, Slot]]:
+    for path, module in model.named_modules(remove_duplicate=False):
+        dot = f"{path}." if path else ""
+        buffers = {n: b for n, b in module._buffers.items() if n not in module._non_persistent_buffers_set}
+        for attribute, tensor in {**module._parameters, **buffers}.items():
+            if tensor is not None:
+                yield dot + attribute, tensor, (module, attribute)
+
+
+def choose(entries: dict[str, Entry], selection: Selection, head: Head, head_names: Sequence[str]) -> dict[str, Role]:
+    """canonical name -> role.
+
+    A tied tensor is selected, or counts as head, only if all its names are: so `parameters=` that leaves
+    the embeddings out also leaves out what is tied to them.
+    """
+    if head not in ("in-subspace", "free", "frozen"):
+        raise SpecError(f"head must be 'in-subspace', 'free' or 'frozen', got {head!r}")
+    _check_matches(entries, selection, head_names)
+    if head != "in-subspace" and not any(in_head(entry, head_names) for entry in entries.values()):
+        raise SpecError(f"head={head!r} needs head_names: prefixes of the head's parameter names")
+    selected = _selector(selection)
+    return {name: _role(entry, selected, head, head_names) for name, entry in entries.items()}
+
+
+def _role(entry: Entry, selected: Callable[[str], bool], head: Head, head_names: Sequence[str]) -> Role:
+    if not entry.is_parameter:
+        return "buffer"
+    if not entry.trainable:
+        return "frozen"
+    if head != "in-subspace" and in_head(entry, head_names):
+        return head
+    return "subspace" if all(selected(alias) for alias in entry.aliases) else "frozen"
+
+
+def in_head(entry: Entry, head_names: Sequence[str]) -> bool:
+    """Whether every name of the entry is, or lies below, one of the prefixes."""
+    return entry.is_parameter and all(any(_below(a, p) for p in head_names) for a in entry.aliases)
+
+
+def _below(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix if prefix.endswith(".") else f"{prefix}.")
+
+
+def _selector(selection: Selection) -> Callable[[str], bool]:
+    if selection is None:
+        return lambda name: True
+    if callable(selection):
+        return selection
+    patterns = tuple(selection)
+    return lambda name: any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _check_matches(entries: dict[str, Entry], selection: Selection, head_names: Sequence[str]) -> None:
+    for what, given in (("parameters", selection), ("head_names", head_names)):
+        if isinstance(given, str):
+            raise SpecError(f"{what} must be a list of strings, got the string {given!r}; write [{given!r}]")
+    names = [alias for entry in entries.values() if entry.is_parameter for alias in entry.aliases]
+    for prefix in head_names:
+        if not any(_below(name, prefix) for name in names):
+            raise SpecError(f"head name {prefix!r} is the prefix of no parameter; there are {_some(names)}")
+    if selection is None or callable(selection):
+        return
+    for pattern in selection:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise SpecError(f"pattern {pattern!r} in parameters= matches no parameter; there are {_some(names)}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def layer_of(aliases: Sequence[str]) -> str:
+    """The layer a tensor belongs to, from its names alone.
+
+    1. A tensor below a numbered module belongs to that block: the name up to and including its first
+       number, `bert.encoder.layer.3.output.dense.weight` -> `bert.encoder.layer.3`.
+    2. Else, if a part of any of its names contains `embed` or is `wte` or `wpe`, to `embeddings`.
+    3. Else to the top-level part of its canonical name, `bert.pooler.dense.weight` -> `bert`; parameters
+       held by the root itself belong to `root`.
+    """
+    *path, _ = aliases[0].split(".")
+    for depth, part in enumerate(path):
+        if part.isdigit():
+            return ".".join(path[: depth + 1])
+    if any(_is_embedding(part) for alias in aliases for part in alias.split(".")):
+        return EMBEDDINGS
+    return path[0] if path else ROOT
+
+
+def _is_embedding(part: str) -> bool:
+    return "embed" in part.lower() or part in ("wte", "wpe")
+
+
+def plan(entries: dict[str, Entry], roles: dict[str, Role], settings: Settings) -> tuple[tuple[Layer, ...], int]:
+    """The layers, alphabetically, and the number of lambdas. Raises SpecError if the budget cannot be met."""
+    groups: dict[str, list[Entry]] = {}
+    for name in sorted(name for name, role in roles.items() if role == "subspace"):
+        groups.setdefault(layer_of(entries[name].aliases), []).append(entries[name])
+    per_tensor = settings.lambdas == "tensor"
+    layers: list[Layer] = []
+    tensors = 0
+    for index, layer in enumerate(sorted(groups)):
+        scales = [tensors + i if per_tensor else index for i in range(len(groups[layer]))]
+        tensors += len(groups[layer])
+        targets = [
+            _target(e, s if settings.structure_aware else None) for e, s in zip(groups[layer], scales, strict=True)
+        ]
+        layers.append(Layer(layer, tuple(targets)))
+    lambdas = (tensors if per_tensor else len(layers)) if settings.structure_aware else 0
+    _check_budget(settings, lambdas, sum(t.base.numel() for layer in layers for t in layer.targets))
+    return tuple(layers), lambdas
+
+
+def _target(entry: Entry, scale: int | None) -> Target:
+    base = cast(nn.Parameter, entry.tensor)
+    return Target(entry.name, name_key(entry.name), base, scale, base.requires_grad)
+
+
+def _check_budget(settings: Settings, lambdas: int, full_dim: int) -> None:
+    d = settings.subspace_dim
+    if d <= lambdas:
+        raise SpecError(
+            f"subspace_dim must be more than the {lambdas} lambdas (one a {settings.lambdas}) that it pays for, "
+            f"got {d}; raise it, or set structure_aware=False"
+        )
+    if d > full_dim:
+        raise SpecError(f"subspace_dim must be at most D = {full_dim}, the parameters it replaces, got {d}")
+
+
+def check_supported(model: nn.Module, selected: Sequence[Entry]) -> None:
+    """Refuse what the mechanism cannot carry, each with its remedy."""
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) or hasattr(model, "_orig_mod"):
+        raise SpecError(f"attach the subspace before wrapping: got {type(model).__name__}, pass the model inside it")
+    if not selected:
+        raise SpecError("no parameter is left for the subspace; widen parameters= or unfreeze the model")
+    for entry in selected:
+        _check_entry(entry)
+    devices = sorted({str(entry.tensor.device) for entry in selected})
+    if len(devices) > 1:
+        raise SpecError(f"all parameters must be on one device, got {', '.join(devices)}; move the model first")
+
+
+def _check_entry(entry: Entry) -> None:
+    if "parametrizations" in entry.name.split("."):
+        raise SpecError(
+            f"{entry.name} belongs to a parametrized module; call remove_parametrizations first, "
+            "or leave it out by parameters="
+        )
+    if entry.tensor.is_meta or nn.parameter.is_lazy(entry.tensor):
+        raise SpecError(f"{entry.name} has no values yet (meta device or lazy module); load the weights first")
+    if any(isinstance(owner, torch.jit.ScriptModule) for owner, _ in entry.slots):
+        raise SpecError(f"{entry.name} belongs to a TorchScript module; attach to the Python module instead")

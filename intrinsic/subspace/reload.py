@@ -1,0 +1,91 @@
+"""Whether an artefact belongs to this model: every check before the model is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intrinsic.artefact import Fingerprint, Header, Settings
+from intrinsic.errors import ArtefactError, SpecError
+from intrinsic.manifest import Role, Row, unpack
+from intrinsic.projections import make_projection
+from intrinsic.subspace.layout import DTYPES, Entry, plan
+
+SHOWN = 3
+
+
+def check_base(header: Header, entries: Mapping[str, Entry]) -> dict[str, Role]:
+    """canonical name -> role, if the model's tensors are those of the manifest, by name, shape, tie and value."""
+    rows = unpack(header.manifest)
+    _check_names(rows, entries)
+    for name, row in rows.items():
+        _check_row(row, entries[name], header.ties.get(name, ()))
+    for name in header.ties.keys() - rows.keys():
+        raise ArtefactError(f"the manifest is damaged: the tied tensor {name!r} is not among its rows")
+    _check_values(header.base, {n: entries[n].tensor for n, row in rows.items() if row.role != "free"})
+    return {name: row.role for name, row in rows.items()}
+
+
+def _check_names(rows: Mapping[str, Row], entries: Mapping[str, Entry]) -> None:
+    missing, extra = sorted(rows.keys() - entries.keys()), sorted(entries.keys() - rows.keys())
+    if missing:
+        near = get_close_matches(missing[0], extra, n=1, cutoff=0.5)
+        hint = f"; did it become {near[0]!r}?" if near else ""
+        raise ArtefactError(f"the model lacks {_some(missing)}, which the artefact was trained on{hint}")
+    if extra:
+        raise ArtefactError(f"the model has {_some(extra)}, which the artefact's base model had not")
+
+
+def _check_row(row: Row, entry: Entry, further: tuple[str, ...]) -> None:
+    shape = tuple(entry.tensor.shape)
+    if shape != row.shape:
+        raise ArtefactError(f"{row.name!r} has shape {shape} in the model, {row.shape} in the artefact")
+    if entry.aliases[1:] != tuple(further):
+        now, then = entry.aliases[1:] or "nothing", tuple(further) or "nothing"
+        raise ArtefactError(f"{row.name!r} is tied to {now} in the model, to {then} in the artefact")
+    if (row.role == "buffer") == entry.is_parameter:
+        kind = "parameter" if entry.is_parameter else "buffer"
+        raise ArtefactError(f"{row.name!r} is a {kind} in the model, the artefact calls it {row.role!r}")
+    if row.role in ("subspace", "free") and (entry.tensor.dtype not in DTYPES or not entry.tensor.numel()):
+        raise ArtefactError(f"{row.name!r} ({entry.tensor.dtype}) cannot be {row.role!r} as the artefact has it")
+
+
+def _check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
+    own = Fingerprint.of(tensors)
+    if own.sha256 == saved.sha256:
+        return
+    differing = own.differing(saved, sorted(tensors)) or ["(which, the artefact does not tell)"]
+    raise ArtefactError(
+        f"the artefact was trained from other base weights: {len(differing)} of {len(tensors)} tensors differ, "
+        f"{_some(differing)}; load the same revision, with the same precision and the same seed for a new head"
+    )
+
+
+def check_settings(settings: Settings, entries: dict[str, Entry], roles: dict[str, Role]) -> dict[str, Tensor]:
+    """What theta and the lambdas must look like (without storage), if the settings can be met at all."""
+    try:
+        layers, scales = plan(entries, roles, settings)
+        bases = [target.base for layer in layers for target in layer.targets]
+        dim, full_dim = settings.subspace_dim - scales, sum(base.numel() for base in bases)
+        options: dict[str, Any] = {**settings.options}
+        make_projection(settings.projection, dim, settings.seed, full_dim=full_dim, **options)
+    except (SpecError, TypeError, ValueError) as error:
+        raise ArtefactError(f"the artefact's settings cannot be met: {error}") from error
+    dtype = torch.float64 if any(base.dtype == torch.float64 for base in bases) else torch.float32
+    shapes = {"theta": dim, **({"lambdas": scales} if scales else {})}
+    return {name: torch.empty(size, dtype=dtype, device="meta") for name, size in shapes.items()}
+
+
+def check_dtypes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype != expected[name].dtype:
+            raise ArtefactError(f"{name!r} is {tensor.dtype} in the artefact, expected {expected[name].dtype}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(repr(name) for name in names[:SHOWN]) + more
