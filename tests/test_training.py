@@ -11,8 +11,8 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from toy import Loaded, Net, ToyTask, collate, loaded
 from torch import nn
+from toy import Loaded, Net, ToyTask, collate, loaded, one_thread
 
 from intrinsic.batches import Share, TrainBatches, by_length, epoch_order, step_indices, total_steps
 from intrinsic.errors import DataError, Diverged, SpecError
@@ -21,6 +21,9 @@ from intrinsic.methods.base import Trainable
 from intrinsic.monitor import Monitor
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
 from intrinsic.training import FitReport, fit, make_optimizer, rate_factor
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+__all__ = ["one_thread"]
 
 
 def run(
@@ -245,9 +248,7 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_float32() -> None:
 
     model = Spy()
     model.load_state_dict(loaded().model.state_dict())
-    report, trainable = run(
-        OptimSpec(learning_rate=1e-2, steps=40, precision="bf16"), start=Loaded(model)
-    )
+    report, trainable = run(OptimSpec(learning_rate=1e-2, steps=40, precision="bf16"), start=Loaded(model))
     assert set(seen) == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in trainable.parameters())
     assert report.score > 0.7
@@ -265,9 +266,7 @@ def test_fp16_without_a_gpu_is_refused() -> None:
 
 def test_best_and_last_are_both_recorded_and_the_policy_decides_which_weights_stay() -> None:
     task = ToyTask()
-    optim = OptimSpec(
-        learning_rate=0.5, optimizer="sgd", schedule="constant", steps=24, eval_every=2, batch_size=4
-    )
+    optim = OptimSpec(learning_rate=0.5, optimizer="sgd", schedule="constant", steps=24, eval_every=2, batch_size=4)
     last, at_last = run(optim, task=task)
     best, at_best = run(optim.model_copy(update={"policy": "best"}))
     scores = [point.score for point in last.history]

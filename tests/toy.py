@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
@@ -27,8 +29,7 @@ class Items(torch.utils.data.Dataset):
 
 def collate(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     batch = {
-        key: pad_sequence([item[key] for item in items], batch_first=True)
-        for key in ("input_ids", "attention_mask")
+        key: pad_sequence([item[key] for item in items], batch_first=True) for key in ("input_ids", "attention_mask")
     }
     return {**batch, "labels": torch.stack([item["labels"] for item in items])}
 
@@ -117,3 +118,12 @@ def loaded(seed: int = 0, **settings: Any) -> Loaded:
 
 def with_model(model: nn.Module) -> Loaded:
     return replace(Loaded(model), model=model)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Nets this small are slowed down by threads, a hundredfold on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -16,9 +16,9 @@ from intrinsic.methods.base import Pretrained, Trainable, head_size, require_som
 from intrinsic.spec import MethodSpec, SeedSpec
 
 WEIGHTS_FILE = "model.safetensors"
-_DTYPES = {  # safetensors' name of a dtype
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
+_DTYPES = {  # safetensors' name of a dtype, in the order of its files
+    torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.int32: "I32",
+    torch.bfloat16: "BF16", torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
     torch.bool: "BOOL",
 }  # fmt: skip
 
@@ -83,12 +83,13 @@ def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> int:
     """Size of a safetensors file: 8 bytes, the JSON header padded to a multiple of 8, the data.
 
     The header's length depends on the digits of the offsets, so it is laid out as the library does: the
-    widest dtype first, then by name.
+    by dtype, the widest first, then by name.
     """
     unknown = {tensor.dtype for tensor in tensors.values()} - set(_DTYPES)
     if unknown:
         raise SpecError(f"tensors to be saved must have one of the dtypes {list(_DTYPES)}, got {unknown}")
-    ordered = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    rank = {dtype: i for i, dtype in enumerate(_DTYPES)}
+    ordered = sorted(tensors, key=lambda name: (rank[tensors[name].dtype], name))
     header, end = {}, 0
     for name in ordered:
         start, end = end, end + tensors[name].numel() * tensors[name].element_size()

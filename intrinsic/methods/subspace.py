@@ -17,8 +17,10 @@ from intrinsic.subspace import Subspace
 class SubspaceFineTuning(Trainable):
     """theta = theta_0 + lambda_i P_i theta_d; see :class:`intrinsic.subspace.Subspace`.
 
-    parameters_trained is d, plus the head's own entries if it is free. A fresh head is part of theta_0 and is
-    rebuilt from the initialisation seed, so it is not among parameters_stored unless it is free.
+    parameters_trained is d, plus the head's own entries if it is free; the same numbers are stored. A fresh
+    head is part of theta_0, rebuilt from the initialisation seed, and not stored unless it is free.
+    full_dim is the number of weights in the subspace: without a free or frozen head, and with
+    `parameters="no-embeddings"` without embeddings and what is tied to them.
     """
 
     def __init__(self, loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> None:
@@ -32,14 +34,10 @@ class SubspaceFineTuning(Trainable):
         return ((name, p) for name, p in self.model.named_parameters() if id(p) in trained)
 
     def state_dict(self) -> dict[str, Tensor]:
-        buffers = {f"buffer:{name}": buffer for name, buffer in self.model.named_buffers()}
-        return {**self._subspace.state_dict(), **buffers}
+        return self._subspace.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        own = {name: tensor for name, tensor in state.items() if not name.startswith("buffer:")}
-        self._subspace.load_state_dict(own)
-        for name, buffer in self.model.named_buffers():
-            buffer.copy_(state[f"buffer:{name}"])
+        self._subspace.load_state_dict(state)
 
     def merge(self) -> nn.Module:
         return self._subspace.merge()
@@ -57,8 +55,10 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> SubspaceFin
 
 
 def _subspace(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Subspace:
-    # MethodSpec lets none of these be None for this method
-    assert spec.subspace_dim and spec.projection and spec.head and spec.lambdas
+    assert spec.subspace_dim is not None  # MethodSpec lets no setting be None for this method
+    assert spec.projection is not None
+    assert spec.head is not None
+    assert spec.lambdas is not None
     embeddings = loaded.embedding_names if spec.parameters == "no-embeddings" else ()
     return Subspace(
         loaded.model,
