@@ -50,15 +50,15 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     return record
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text`: at any moment, a power cut included, it holds all of the old or of the new.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: at any moment, a power cut included, it holds all of the old or of the new.
 
     Raises StoreError if the disk is full or closed to us; nothing is left half-written then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            file.write(text.encode())
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -84,13 +84,13 @@ class OptimSpec(Frozen):
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Rate = 5e-4
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: float = Field(0.06, ge=0, le=1)
+    warmup: float = Field(default=0.06, ge=0, le=1)
     """Share of the steps."""
-    clip: float | None = Field(1.0, gt=0)
+    clip: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None: no clipping."""
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(default=None, gt=0)
     steps: PositiveInt | None = None
     """Optimiser steps; exactly one of epochs and steps is set."""
     batch_size: PositiveInt = 32
@@ -142,7 +142,7 @@ class SearchSpec(Frozen):
     low: PositiveInt = 4
     high: PositiveInt = 4096
     """The bracket: both ends are dimensions that may be tried."""
-    resolution: float = Field(2**0.5, gt=1)
+    resolution: float = Field(default=2**0.5, gt=1)
     """Ratio of neighbouring dimensions on the geometric grid."""
     grid: tuple[PositiveInt, ...] = ()
     """Dimensions for kind `grid`; empty: low to high by resolution."""
@@ -151,7 +151,7 @@ class SearchSpec(Frozen):
     guard_rates: tuple[Rate, ...] = (0.5, 2.0)
     """Factors on the subspace learning rate that must fail too before a dimension fails; () switches off."""
     max_trials: PositiveInt = 200
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> SearchSpec:
@@ -164,20 +164,21 @@ class TargetSpec(Frozen):
     """The score that counts as reached."""
 
     kind: Literal["own", "global", "chance-corrected"] = "own"
-    """own: fraction * baseline. global: fraction * value. chance-corrected: chance + fraction * (baseline - chance)."""
-    fraction: float = Field(0.9, gt=0, le=1)
+    """own: fraction * baseline; global: fraction * value;
+    chance-corrected: chance + fraction * (baseline - chance)."""
+    fraction: float = Field(default=0.9, gt=0, le=1)
     value: float | None = None
     """The score meant by `global`, in the metric's own unit."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TargetSpec:
         if (self.kind == "global") != (self.value is not None):
-            raise ValueError("a target value goes with kind 'global' and only with it, as in --target global:0.95")
+            raise ValueError("a value goes with target 'global' and only with it, as in --target global:0.95")
         return self
 
 
 class MeasureSpec(Frozen):
-    """`intrinsic measure`, completely. The defaults suit a text task of any size; see PRESETS for the others."""
+    """`intrinsic measure`, completely. The defaults suit a text task; PRESETS holds the others."""
 
     task: TaskSpec = TaskSpec()
     model: ModelSpec = ModelSpec()

@@ -1,0 +1,138 @@
+"""Numbers and settings as a person reads them: one wording for the terminal, the tables and the figure."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import PurePath
+
+from intrinsic.records import Cost, MeasureOutcome, SearchResult
+from intrinsic.spec import MeasureSpec, OptimSpec, TargetSpec
+
+DASH = "–"
+
+
+def score(value: float | None) -> str:
+    """Four decimals resolve one example in ten thousand; a dash for no score."""
+    return DASH if value is None else f"{value:.4f}"
+
+
+def mean_and_spread(mean: float, std: float | None, count: int) -> str:
+    """0.7745 ± 0.0031 (3 seeds)."""
+    spread = "" if std is None else f" ± {std:.4f}"
+    return f"{mean:.4f}{spread} ({count} seed{'s' if count != 1 else ''})"
+
+
+def count(value: int) -> str:
+    """12,345,678."""
+    return f"{value:,}"
+
+
+def percent(share: float) -> str:
+    """Two significant digits, never in powers of ten: 0.0059 %, 12 %."""
+    if share <= 0:
+        return "0 %"
+    decimals = max(0, 1 - math.floor(math.log10(100 * share)))
+    return f"{100 * share:.{decimals}f} %"
+
+
+def rate(value: float) -> str:
+    """0.004, 2.5e-05: the shortest form."""
+    return f"{value:g}"
+
+
+def size(nbytes: int) -> str:
+    """Bytes below 10 kB, kB and MB (powers of ten) above."""
+    if nbytes < 10_000:
+        return f"{nbytes:,} bytes"
+    return f"{nbytes / 1e3:,.1f} kB" if nbytes < 1e6 else f"{nbytes / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 3 min 20 s, 2 h 05 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def short_name(name: str) -> str:
+    """A folder by its last part; a Hub name whole."""
+    return PurePath(name).name if os.path.isabs(name) or name.startswith((".", "~")) else name
+
+
+def method(spec: MeasureSpec) -> str:
+    """SAID (Aghajanyan et al.) scales by layer, DID does not."""
+    return "SAID" if spec.structure_aware else "DID"
+
+
+def method_settings(spec: MeasureSpec) -> str:
+    """SAID, fastfood projection, head in-subspace, all parameters."""
+    scales = f" (a scale per {spec.lambdas})" if spec.structure_aware else ""
+    trained = "all parameters" if spec.parameters == "all" else "without embeddings"
+    return f"{method(spec)}{scales}, {spec.projection} projection, head {spec.head}, {trained}"
+
+
+def model(spec: MeasureSpec) -> str:
+    """minilm (2 layers)."""
+    layers = spec.model.layers
+    cut = "" if layers is None else f" ({layers} layer{'s' if layers > 1 else ''})"
+    return short_name(spec.model.name) + cut
+
+
+def budget(optim: OptimSpec) -> str:
+    """100 steps of 32."""
+    length = f"{optim.steps} steps" if optim.steps is not None else f"{optim.epochs:g} epochs"
+    return f"{length}, batch {optim.batch_size * optim.accumulate}"
+
+
+def d_name(spec: MeasureSpec) -> str:
+    """d90 for a fraction of 0.9."""
+    return f"d{100 * spec.target.fraction:.6g}"
+
+
+def target_rule(target: TargetSpec) -> str:
+    """How the target follows from the baseline."""
+    fraction = f"{target.fraction:g}"
+    return {
+        "own": f"{fraction} × baseline",
+        "global": f"{fraction} × {target.value}",
+        "chance-corrected": f"chance + {fraction} × (baseline − chance)",
+    }[target.kind]
+
+
+def interval(search: SearchResult) -> str:
+    """[512, 1024]; an end outside the bracket is open: (…, 1024]."""
+    low, high = search.interval
+    left = "(…" if low is None else f"[{low:g}"
+    return f"{left}, " + ("…)" if high is None else f"{high:g}]")
+
+
+def dimension(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
+    """d90 as far as it was found, with its interval."""
+    search = outcome.search
+    if outcome.d90 is None:
+        return {
+            "never-met": f"above {spec.search.high} (target not reached in the bracket)",
+            "no-baseline": "unknown (no baseline)",
+        }.get(search.status, f"unknown ({search.status})")
+    if search.status == "met-at-lowest":
+        return f"at most {outcome.d90} (reached at the lowest dimension tried)"
+    return f"{outcome.d90}, {100 * search.confidence:g} % interval {interval(search)}"
+
+
+def dimension_cell(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
+    """d90 for a table's cell: 512, ≤ 4, > 4096 or a dash."""
+    if outcome.search.status == "never-met":
+        return f"> {spec.search.high}"
+    if outcome.d90 is None:
+        return DASH
+    return f"≤ {outcome.d90}" if outcome.search.status == "met-at-lowest" else str(outcome.d90)
+
+
+def cost(spent: Cost) -> str:
+    """54 trials (2 reused), 5,400 steps, 25 min 12 s."""
+    reused = f" ({spent.reused} reused)" if spent.reused else ""
+    return f"{spent.trials} trials{reused}, {spent.steps:,} steps, {duration(spent.seconds)}"
