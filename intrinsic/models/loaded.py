@@ -49,7 +49,7 @@ def hash_weights(model: nn.Module, without: tuple[str, ...] = ()) -> str:
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
 def has_prefix(name: str, prefixes: Iterable[str]) -> bool:

@@ -55,16 +55,29 @@ class MeanPooled(nn.Module):
         pooled = masked_mean(hidden, inputs.get("attention_mask"))
         return SequenceClassifierOutput(logits=self.classifier(self.dropout(pooled)))
 
-    def gradient_checkpointing_enable(self, **settings: Any) -> None:
-        """As on the backbone: see transformers.PreTrainedModel."""
-        self.backbone.gradient_checkpointing_enable(**settings)
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
+        """As on the backbone: see transformers.PreTrainedModel. Its older name is the next method's."""
+        older = self.backbone.gradient_checkpointing_enable  # deprecated from transformers 5.23 on
+        enable = getattr(self.backbone, "activation_checkpointing_enable", older)
+        enable(activation_checkpointing_kwargs, **settings)
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
+        self.activation_checkpointing_enable(gradient_checkpointing_kwargs, **settings)
+
+    def activation_checkpointing_disable(self) -> None:
+        older = self.backbone.gradient_checkpointing_disable
+        getattr(self.backbone, "activation_checkpointing_disable", older)()
 
     def gradient_checkpointing_disable(self) -> None:
-        self.backbone.gradient_checkpointing_disable()
+        self.activation_checkpointing_disable()
 
     @property
     def is_gradient_checkpointing(self) -> bool:
-        return bool(self.backbone.is_gradient_checkpointing)
+        return any(getattr(module, "gradient_checkpointing", False) for module in self.backbone.modules())
 
     def get_input_embeddings(self) -> nn.Module:
         return cast(nn.Module, self.backbone.get_input_embeddings())
