@@ -67,6 +67,7 @@ class InProcess:
     def __init__(self, runner: Runner | None = None) -> None:
         self._runner = runner
         self._running: Attempt | None = None
+        self._interrupted: TrialResult | None = None
 
     def start(self, spec: TrialSpec, progress: Progress) -> None:
         self._running = Attempt(spec, progress)
@@ -80,12 +81,15 @@ class InProcess:
         except IntrinsicError:
             self._running = None
             raise
+        except KeyboardInterrupt as stop:
+            self._interrupted = getattr(stop, "result", None)  # run_trial says how far it came
+            raise
         self._running = None
         return [result]
 
     def abort(self) -> list[TrialResult]:
         running, self._running = self._running, None
-        return [] if running is None else [running.stopped("interrupted", INTERRUPTED)]
+        return [] if running is None else [self._interrupted or running.stopped("interrupted", INTERRUPTED)]
 
     def close(self) -> None:
         """Nothing is open."""

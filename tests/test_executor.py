@@ -220,6 +220,18 @@ def test_ctrl_c_keeps_what_is_finished_and_records_what_runs(store, log):
     assert len([line for line in runs(log) if line[0] == "start"]) == 4
 
 
+def interrupted_with_a_record(spec, *, progress=None, threads=None):
+    stop = KeyboardInterrupt()
+    stop.result = synthetic.result(spec, status="interrupted", steps=7)
+    raise stop
+
+
+def test_the_runners_own_record_of_an_interruption_is_kept(store):
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(specs(2), store, runner=interrupted_with_a_record)
+    assert [(result.run.status, result.train.steps) for result in store] == [("interrupted", 7)]
+
+
 def test_ctrl_c_while_a_result_is_stored_does_not_lose_it(store, log, monkeypatch):
     put, calls = store.put, []
 

@@ -1,0 +1,213 @@
+"""The measurement: baseline, target, learning rate, search, result. The one page that joins them.
+
+1. Baseline. Full fine-tuning at every rate of `baseline_rates`, one seed each, shows the best rate; then
+   `baseline_seeds` fresh seeds at that rate give the baseline's scores.
+2. Target: `intrinsic.search.make_target` of those scores.
+3. Subspace rate. One subspace trial at every rate of `subspace_rates`, at the geometric middle of the
+   bracket, shows the best rate, which then serves at all dimensions (rows of unit norm make that
+   possible); the search guards it.
+4. Search: `intrinsic.search.search` asks for trials at (d, seed, rate factor) until d90 is known.
+
+How a rate is chosen, and when its grid grows: `intrinsic.rates`.
+
+Selection bias. Rates are chosen by their score on the evaluation split, the split that d90 is defined
+on. The best of several scores is biased upwards, so no score that took part in a choice is used again: the
+scores behind baseline, target and d90 come from other seeds, and are unbiased for the rate that was chosen.
+
+Seeds. Initialisation, data order and projection each get derive(root, role, [d,] index, name): independent
+between roles, dimensions, seed indices and each other, as the search's statistics take them to be.
+The trials of one choice of a rate share their seeds, so that only the rate differs.
+
+Everything is a function of the spec and of the stored trials: the same command on a complete store runs
+nothing and gives the same result, but for `started` and `reused`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from statistics import fmean, stdev
+
+from intrinsic.attempt import Runner
+from intrinsic.errors import SpecError
+from intrinsic.estimate import Estimate, estimate
+from intrinsic.executor import OnEvent
+from intrinsic.plan import Campaign, Plan, signed, unsigned
+from intrinsic.rates import choose_rate
+from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
+from intrinsic.search import Ask, Target, dimensions, make_target, search
+from intrinsic.spec import MeasureSpec
+from intrinsic.store import Store
+from intrinsic.workers import make_executor
+
+__all__ = ["Estimate", "estimate", "measure"]
+
+NEAR_CHANCE = 0.02
+"""A score within two points of the chance level says nothing."""
+
+
+@dataclass
+class _Findings:
+    """What is known so far."""
+
+    baseline: Baseline | None = None
+    target: Target | None = None
+    rate: float | None = None
+    search: SearchResult | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def measure(
+    spec: MeasureSpec,
+    output_dir: str | os.PathLike[str],
+    *,
+    jobs: int = 1,
+    on_event: OnEvent | None = None,
+    runner: Runner | None = None,
+    command: str | None = None,
+) -> MeasureResult:
+    """Find d90 of a model on a task; write result.json into output_dir, where all trials are kept.
+
+    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes. `runner` stands in
+    for intrinsic.trial.run_trial; `command` is what the result names as the way to get it again.
+
+    A search that finds nothing is a result with a status. Raises StoreError (directory unusable, or data
+    changed since its trials were made), SpecError, DataError and ModelError (the trials cannot be
+    run as asked); KeyboardInterrupt leaves all finished trials stored.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
+    with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
+        campaign = Campaign(spec, store, executor, on_event)
+        findings = _investigate(campaign)
+        result = MeasureResult(
+            run=MeasureRun(measure_id=spec.id, spec=spec, command=again, started=started),
+            result=_outcome(campaign, findings),
+            meta=campaign.meta(),
+        )
+        store.put_measurement(result)
+    return result
+
+
+def _investigate(campaign: Campaign) -> _Findings:
+    findings = _Findings()
+    scores = _baseline(campaign, findings)
+    facts = campaign.facts()
+    _check_direction(campaign.spec, facts)
+    try:
+        findings.target = make_target(campaign.spec.target, scores, signed(facts, facts.chance or 0.0))
+    except SpecError as error:
+        findings.search = _no_baseline(campaign.spec, str(error))
+        return findings
+    _warn_near_chance(findings, findings.target.value, facts, "the target")
+    _subspace_rate(campaign, findings, facts)
+    findings.search = _search(campaign, findings)
+    return findings
+
+
+def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
+    """Signed scores of full fine-tuning at its best rate."""
+    spec = campaign.spec
+    choice = choose_rate(
+        spec.baseline_rates,
+        lambda rates: campaign.scores([Plan("baseline-rate", 0, rate) for rate in rates]),
+        "baseline",
+    )
+    findings.warnings += choice.warnings
+    results = campaign.run([Plan("baseline", seed, choice.rate) for seed in range(spec.baseline_seeds)])
+    scores = [r.train.score for r in results if r.run.status == "ok" and r.train.score is not None]
+    if len(scores) < len(results):
+        findings.warnings.append(f"{len(results) - len(scores)} of {len(results)} baseline trials gave no score")
+    if scores:
+        findings.baseline = Baseline(
+            learning_rate=choice.rate,
+            scores=tuple(scores),
+            mean=fmean(scores),
+            std=stdev(scores) if len(scores) > 1 else None,
+        )
+    return [signed(results[0].train, score) for score in scores]
+
+
+def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -> None:
+    dims = dimensions(campaign.spec.search)
+    d = round((dims[0] * dims[-1]) ** 0.5)
+    choice = choose_rate(
+        campaign.spec.subspace_rates,
+        lambda rates: campaign.scores([Plan("subspace-rate", 0, rate, d) for rate in rates]),
+        "subspace",
+    )
+    findings.rate = choice.rate
+    findings.warnings += choice.warnings
+    if choice.score is not None:
+        _warn_near_chance(findings, choice.score, facts, f"the best score at d={d}, where the rate was chosen,")
+
+
+def _search(campaign: Campaign, findings: _Findings) -> SearchResult:
+    rate, target = findings.rate, findings.target
+    assert rate is not None
+    assert target is not None
+
+    def evaluate(asks: Sequence[Ask]) -> list[float | None]:
+        return campaign.scores([Plan("search", ask.seed, rate * ask.rate_factor, ask.d) for ask in asks])
+
+    return unsigned(search(evaluate, target, campaign.spec.search), campaign.facts())
+
+
+def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
+    facts, found = campaign.facts(), findings.search
+    assert found is not None
+    trials = [r for r in campaign.results if r.run.spec.method.name == "subspace"] or campaign.results
+    full_dim = next((r.train.full_dim for r in trials if r.train.full_dim is not None), 0)
+    at_d = [r for r in trials if r.run.spec.method.subspace_dim == found.d]
+    d90 = found.d if found.status in ("found", "met-at-lowest") else None
+    return MeasureOutcome(
+        metric=str(facts.metric),
+        higher_is_better=facts.higher_is_better,
+        chance=facts.chance or 0.0,
+        num_train=facts.num_train or 0,
+        num_eval=facts.num_eval or 0,
+        full_dim=full_dim,
+        baseline=findings.baseline,
+        target=None if findings.target is None else signed(facts, findings.target.value),
+        subspace_learning_rate=findings.rate,
+        search=found,
+        d90=d90,
+        share=d90 / full_dim if d90 and full_dim else None,
+        artefact_bytes=next((r.train.artefact_bytes for r in at_d if d90 and r.train.artefact_bytes), None),
+        warnings=tuple(findings.warnings),
+        cost=campaign.cost(),
+        trials=campaign.rows(),
+    )
+
+
+def _check_direction(spec: MeasureSpec, facts: TrialTrain) -> None:
+    if not facts.higher_is_better and spec.target.kind != "chance-corrected":
+        raise SpecError(
+            f"target {spec.target.kind!r} is a share of a score, but {facts.metric} is better when lower: "
+            "use --target chance-corrected"
+        )
+
+
+def _warn_near_chance(findings: _Findings, signed: float, facts: TrialTrain, what: str) -> None:
+    chance = facts.chance or 0.0
+    if signed <= signed(facts, chance) + NEAR_CHANCE:
+        findings.warnings.append(
+            f"{what} {signed(facts, signed):.4g} is not more than 2 points better than the best constant answer's "
+            f"{facts.metric}, {chance:.4g}"
+        )
+
+
+def _no_baseline(spec: MeasureSpec, reason: str) -> SearchResult:
+    return SearchResult(
+        status="no-baseline",
+        d=None,
+        interval=(None, None),
+        confidence=spec.search.confidence,
+        target=0.0,
+        points=(),
+        fit=(),
+        message=f"nothing was searched for: {reason}",
+    )

@@ -1,0 +1,81 @@
+"""The choice of a learning rate on a small grid that grows where it turns out too narrow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+EXTENSIONS = 3
+"""A grid grows by at most so many rates."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A rate, the score it was chosen for, and what the user should know about the choice."""
+
+    rate: float
+    score: float | None
+    """None: the grid had one rate, and nothing was tried; or no rate gave a score."""
+    warnings: tuple[str, ...] = ()
+
+
+def choose_rate(
+    grid: Sequence[float], score_at: Callable[[Sequence[float]], Sequence[float | None]], what: str
+) -> Choice:
+    """The rate of the best score (ties: the smaller rate), scores being signed so that higher is better.
+
+    score_at scores a batch of rates, None where a rate gave no score. While the best rate is an end of the
+    grid and strictly better than its neighbour, or nothing has a score (then the rates are too high), the grid
+    grows there by the ratio of its last two rates. One rate is taken as it is, without a trial.
+    """
+    rates = sorted(set(grid))
+    if len(rates) == 1:
+        return Choice(rates[0], None)
+    scores = dict(zip(rates, score_at(rates), strict=True))
+    for _ in range(EXTENSIONS):
+        beyond = _beyond(scores)
+        if beyond is None:
+            break
+        scores[beyond] = score_at([beyond])[0]
+    best = _best(scores)
+    return Choice(best, scores[best], tuple(_warnings(what, scores, len(scores) - len(rates))))
+
+
+def _best(scores: Mapping[float, float | None]) -> float:
+    return max(sorted(scores), key=lambda rate: _value(scores[rate]))
+
+
+def _value(score: float | None) -> float:
+    return -math.inf if score is None else score
+
+
+def _beyond(scores: Mapping[float, float | None]) -> float | None:
+    """The rate to try next; None if the best one lies inside the grid."""
+    rates, best = sorted(scores), _best(scores)
+    if best == rates[0] and (scores[best] is None or _value(scores[best]) > _value(scores[rates[1]])):
+        return _tidy(best * best / rates[1])
+    if best == rates[-1] and _value(scores[best]) > _value(scores[rates[-2]]):
+        return _tidy(best * best / rates[-2])
+    return None
+
+
+def _tidy(rate: float) -> float:
+    """0.008, not 0.007999999999999999: the rate enters the trial's name."""
+    return float(f"{rate:.6g}")
+
+
+def _warnings(what: str, scores: Mapping[float, float | None], added: int) -> list[str]:
+    if scores[_best(scores)] is None:
+        return [f"no {what} learning rate from {min(scores):g} to {max(scores):g} gave a score"]
+    warnings = []
+    if added:
+        warnings.append(
+            f"the best {what} learning rate lay at an end of the grid, which was extended by {added}, "
+            f"to {min(scores):g} ... {max(scores):g}"
+        )
+    if _beyond(scores) is not None:
+        warnings.append(
+            f"the best {what} learning rate, {_best(scores):g}, still lies at an end of the grid: give another grid"
+        )
+    return warnings
