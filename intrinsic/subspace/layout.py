@@ -83,11 +83,9 @@ def choose(entries: dict[str, Entry], selection: Selection, head: Head, head_nam
     A tied tensor is selected, or counts as head, only if all its names are: so `parameters=` that leaves
     the embeddings out also leaves out what is tied to them.
     """
-    if head not in ("in-subspace", "free", "frozen"):
-        raise SpecError(f"head must be 'in-subspace', 'free' or 'frozen', got {head!r}")
     _check_matches(entries, selection, head_names)
-    if head != "in-subspace" and not any(in_head(entry, head_names) for entry in entries.values()):
-        raise SpecError(f"head={head!r} needs head_names: prefixes of the head's parameter names")
+    if head != "in-subspace":
+        _check_head(entries, head, head_names)
     selected = _selector(selection)
     return {name: _role(entry, selected, head, head_names) for name, entry in entries.items()}
 
@@ -133,6 +131,16 @@ def _check_matches(entries: dict[str, Entry], selection: Selection, head_names: 
     for pattern in selection:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise SpecError(f"pattern {pattern!r} in parameters= matches no parameter; there are {_some(names)}")
+
+
+def _check_head(entries: dict[str, Entry], head: Head, head_names: Sequence[str]) -> None:
+    if not head_names:
+        raise SpecError(f"head={head!r} needs head_names: prefixes of the head's parameter names")
+    if not any(in_head(entry, head_names) for entry in entries.values()):
+        raise SpecError(
+            f"head={head!r} leaves no head: all below {', '.join(map(repr, head_names))} is tied to other parameters; "
+            "use head='in-subspace'"
+        )
 
 
 def _some(names: Sequence[str]) -> str:
