@@ -35,7 +35,7 @@ from intrinsic.attempt import Runner
 from intrinsic.errors import SpecError
 from intrinsic.estimate import Estimate, estimate
 from intrinsic.executor import OnEvent
-from intrinsic.plan import Campaign, Plan, signed, unsigned
+from intrinsic.plan import Campaign, Plan, signed, signed_score, unsigned
 from intrinsic.rates import choose_rate
 from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
 from intrinsic.search import Ask, Target, dimensions, make_target, search
@@ -118,9 +118,10 @@ def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
     )
     findings.warnings += choice.warnings
     results = campaign.run([Plan("baseline", seed, choice.rate) for seed in range(spec.baseline_seeds)])
-    scores = [r.train.score for r in results if r.run.status == "ok" and r.train.score is not None]
-    if len(scores) < len(results):
-        findings.warnings.append(f"{len(results) - len(scores)} of {len(results)} baseline trials gave no score")
+    ended = [result.train for result in results if signed_score(result) is not None]
+    if len(ended) < len(results):
+        findings.warnings.append(f"{len(results) - len(ended)} of {len(results)} baseline trials gave no score")
+    scores = [train.score for train in ended if train.score is not None]
     if scores:
         findings.baseline = Baseline(
             learning_rate=choice.rate,
@@ -128,7 +129,7 @@ def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
             mean=fmean(scores),
             std=stdev(scores) if len(scores) > 1 else None,
         )
-    return [signed(results[0].train, score) for score in scores]
+    return [signed(train, score) for train, score in zip(ended, scores, strict=True)]
 
 
 def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -> None:
@@ -191,11 +192,12 @@ def _check_direction(spec: MeasureSpec, facts: TrialTrain) -> None:
         )
 
 
-def _warn_near_chance(findings: _Findings, signed: float, facts: TrialTrain, what: str) -> None:
+def _warn_near_chance(findings: _Findings, score: float, facts: TrialTrain, what: str) -> None:
+    """score: signed."""
     chance = facts.chance or 0.0
-    if signed <= signed(facts, chance) + NEAR_CHANCE:
+    if score <= signed(facts, chance) + NEAR_CHANCE:
         findings.warnings.append(
-            f"{what} {signed(facts, signed):.4g} is not more than 2 points better than the best constant answer's "
+            f"{what} {signed(facts, score):.4g} is not more than 2 points better than the best constant answer's "
             f"{facts.metric}, {chance:.4g}"
         )
 
