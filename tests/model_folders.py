@@ -33,7 +33,8 @@ from transformers import (
 
 from intrinsic.models.quiet import quiet
 
-WORDS = "a good bad film story very not the plot was is it cat dog runs slowly".split()
+TEXT_OF_ALL_WORDS = "a good bad film story very not the plot was is it cat dog runs slowly"
+WORDS = TEXT_OF_ALL_WORDS.split()
 SPECIAL = ["<pad>", "<unk>", "<cls>", "<sep>", "</s>", "<mask>"]
 VOCAB = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
 ROWS = 32

@@ -1,4 +1,4 @@
-"""Pretrained models of every architecture: heads, pooling, truncation, seeds, silence. Oracles are transformers' own."""
+"""Pretrained models: heads, pooling, truncation, seeds, silence. The oracles are transformers' own models."""
 
 from __future__ import annotations
 
@@ -251,7 +251,9 @@ def test_a_head_in_the_checkpoint_is_not_taken_over(folders: dict[str, Path], tm
         fine_tuned.save_pretrained(folder)
     for labels in (2, 3):  # another width than the checkpoint's, and the same
         head, _ = split(load(folder, num_labels=labels))
-        assert torch.equal(head["classifier.weight"], split(load(folders["bert"], num_labels=labels))[0]["classifier.weight"])
+        assert torch.equal(
+            head["classifier.weight"], split(load(folders["bert"], num_labels=labels))[0]["classifier.weight"]
+        )
     assert load(folder).head_names == ("classifier",)  # that checkpoint does bring a pooler
 
 
@@ -367,7 +369,9 @@ def test_a_fresh_process_is_silent_too(folders: dict[str, Path]) -> None:
         "    load_model(ModelSpec(name=name), num_labels=2, problem='classification', kind='text', seed=0)\n"
     )
     names = [str(folders[name]) for name in ("bert", "llama")]
-    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=120, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
