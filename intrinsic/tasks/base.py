@@ -186,7 +186,8 @@ class Task:
         `exact_match` (MultiRC) needs to know which answers share a question: it is computed when
         `labels` are the whole evaluation split's in its order, and for anything else left out.
         """
-        logits = np.asarray(logits, dtype=np.float64).reshape(len(logits), -1)
+        logits = np.asarray(logits, dtype=np.float64)
+        logits = logits[:, None] if logits.ndim == 1 else logits
         if logits.shape != (len(labels), self.num_labels) or len(labels) == 0:
             raise SpecError(
                 f"expected logits [n, {self.num_labels}] and labels [n] with n > 0, "
@@ -201,6 +202,10 @@ class Task:
 
 def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
     """Cut the loaded splits to the limits and describe what is left."""
+    if not len(loaded.train) or not len(loaded.eval):
+        raise DataError(
+            f"task {info.name!r} has {len(loaded.train)} training and {len(loaded.eval)} evaluation examples"
+        )
     train, train_note = _limit(loaded.train, spec.limit, "training")
     evaluation, eval_note = _limit(loaded.eval, spec.eval_limit, "evaluation")
     regression = spec.regression or info.problem == "regression"

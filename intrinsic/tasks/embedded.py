@@ -10,7 +10,6 @@ benchmarks' test sets. IMDb has up to 30 reviews of one film, which may fall on 
 from __future__ import annotations
 
 import importlib.util
-import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def _without_duplicates(examples: TextExamples) -> TextExamples:
     first: dict[str, int] = {}
     contradicted: set[str] = set()
     for row, text in enumerate(examples.columns[0]):
-        key = re.sub(r"[\W_]+", "", text.casefold())
+        key = "".join(filter(str.isalnum, text.casefold())) or text
         if examples.labels[first.setdefault(key, row)] != examples.labels[row]:
             contradicted.add(key)
     kept = [row for key, row in first.items() if key not in contradicted]

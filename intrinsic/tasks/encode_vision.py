@@ -16,8 +16,8 @@ from intrinsic.tasks.base import Examples, ImageExamples, Task
 from intrinsic.tasks.catalogue import Pixels
 
 Item = dict[str, Tensor]
-_MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}
-"""PIL's numbers of the filters that image processors name."""
+_MODES = {2: "bilinear", 3: "bicubic"}
+"""PIL's numbers of the filters that image processors name; torch's nearest picks other pixels than PIL's."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Normalise:
 class Process:
     """What a Hugging Face image processor does, on one uint8 image [C, H, W], with torch alone.
 
-    In its order: three channels, resize (antialiased), centre crop, rescale, normalise. Agrees with the
-    processors to rounding: they resize in whole 8-bit steps, this in floating point.
+    In its order: 8 bits, three channels, resize (antialiased and rounded to 8 bits), centre crop, rescale,
+    normalise. Enlarging 28 x 28 to 224 x 224 gives Pillow's result exactly (bilinear) or to one 8-bit step
+    (bicubic); when shrinking, Pillow passes vertically first and single pixels differ by a few steps.
     """
 
     top: float
@@ -49,7 +50,7 @@ class Process:
     std: tuple[float, ...]
 
     def __call__(self, image: Tensor) -> Tensor:
-        wide = image.float() * (255.0 / self.top)
+        wide = (image.float() * (255.0 / self.top)).round().to(torch.uint8)
         wide = wide.expand(3, -1, -1) if len(wide) == 1 else wide
         if self.resize is not None:
             wide = _resized(wide, self.resize, self.mode)
@@ -64,8 +65,7 @@ def _resized(image: Tensor, size: tuple[int, int] | int, mode: str) -> Tensor:
     height, width = image.shape[1:]
     if isinstance(size, int):
         size = (size, size * width // height) if height <= width else (size * height // width, size)
-    smooth = {} if mode == "nearest" else {"antialias": True, "align_corners": False}
-    return functional.interpolate(image[None], size=size, mode=mode, **smooth)[0].clamp(0, 255)
+    return functional.interpolate(image[None], size=size, mode=mode, antialias=True, align_corners=False)[0]
 
 
 def _cropped(image: Tensor, size: tuple[int, int]) -> Tensor:

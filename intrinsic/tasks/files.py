@@ -18,7 +18,7 @@ from intrinsic.spec import TaskSpec
 from intrinsic.tasks.base import Labels, Loaded, TextExamples, shuffled
 from intrinsic.tasks.catalogue import TaskInfo
 from intrinsic.tasks.labels import class_names, label_text, targets
-from intrinsic.tasks.tables import READERS, Table, column, read_tables, texts
+from intrinsic.tasks.tables import READERS, Table, column, file_type, read_tables, texts
 
 EVAL_SPLITS = ("validation", "dev", "val", "valid", "test")
 HOLDOUT = 0.2
@@ -45,18 +45,18 @@ def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
 def find_splits(root: Path) -> dict[str, list[Path]]:
     """Split name -> its files, sorted by name. `train-00000-of-00002.csv` belongs to `train`."""
     if root.is_file():
-        if root.suffix not in READERS:
+        if file_type(root) not in READERS:
             raise DataError(f"{root} is of no known type; expected one of {', '.join(READERS)}")
         return {_split_name(root): [root]}
     if not root.is_dir():
         raise DataError(f"{root} does not exist; data_dir is a file or a folder with examples")
     found: dict[str, list[Path]] = {}
-    for path in sorted(p for p in root.iterdir() if p.suffix in READERS and p.is_file()):
+    for path in sorted(p for p in root.iterdir() if file_type(p) in READERS and p.is_file()):
         found.setdefault(_split_name(path), []).append(path)
     if not found:
         raise DataError(f"{root} holds no file ending in {', '.join(READERS)}")
     for name, paths in found.items():
-        if len({path.suffix for path in paths}) > 1:
+        if len({file_type(path) for path in paths}) > 1:
             raise DataError(f"{root} has the split {name!r} twice: {', '.join(p.name for p in paths)}; keep one type")
     return found
 

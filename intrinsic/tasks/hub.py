@@ -64,7 +64,7 @@ def _from_hub(hub: Hub) -> Any:
         with _offline():
             try:
                 return datasets.load_dataset(hub.path, hub.config)
-            except Exception:
+            except (ConnectionError, FileNotFoundError, ValueError):  # how the library says "not in the cache"
                 name = f"{hub.path} ({hub.config})" if hub.config else hub.path
                 raise DataError(
                     f"cannot reach the Hugging Face Hub for {name}, and {datasets.config.HF_DATASETS_CACHE} "
@@ -101,8 +101,6 @@ def _table(info: TaskInfo, found: Any, split: str, origin: str) -> Table:
     for name in wanted:
         if name not in data.column_names:
             raise DataError(f"{origin} has no column {name!r}; its columns are: {', '.join(data.column_names)}")
-    if len(data) == 0:
-        raise DataError(f"split {split!r} of {origin} is empty")
     feature_names = getattr(data.features[hub.label], "names", None)
     table: Table = data.with_format(None).select_columns(list(wanted)).to_dict()
     if info.problem == "classification":
@@ -173,19 +171,23 @@ def _offline() -> Iterator[None]:
 def _quiet() -> Iterator[None]:
     """No progress bars, log lines or warnings of the libraries; afterwards all is as it was."""
     import datasets
+    import huggingface_hub.utils as hub_utils
 
-    bars = not datasets.are_progress_bars_disabled()
+    libraries = (datasets, hub_utils)
+    shown = [not library.are_progress_bars_disabled() for library in libraries]
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub", "fsspec")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            datasets.disable_progress_bars()
+            for library in libraries:
+                library.disable_progress_bars()
             for logger in loggers:
                 logger.setLevel(logging.CRITICAL)
             yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-            if bars:
-                datasets.enable_progress_bars()
+            for library, was_shown in zip(libraries, shown, strict=True):
+                if was_shown:
+                    library.enable_progress_bars()

@@ -127,11 +127,16 @@ READERS: dict[str, Callable[[Path], Table]] = {
 }
 
 
+def file_type(path: Path) -> str:
+    """The ending in lower case: a key of READERS, or not a table."""
+    return path.suffix.lower()
+
+
 def read_tables(paths: Sequence[Path]) -> Table:
     """Files of one split, one below the other; their columns must agree."""
     whole: Table = {}
     for path in paths:
-        table = READERS[path.suffix](path)
+        table = READERS[file_type(path)](path)
         if whole and set(table) != set(whole):
             raise DataError(f"{path} has the columns {', '.join(table)}; expected {', '.join(whole)} as in {paths[0]}")
         for name, values in table.items():
