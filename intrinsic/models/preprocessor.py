@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
-from transformers import AutoImageProcessor, AutoTokenizer
+from transformers import AutoTokenizer
+
+# Not from the top: transformers 5.17 hides it there without torchvision, which it does not need.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from intrinsic.errors import ModelError
 from intrinsic.models.folder import one_line
@@ -18,6 +21,7 @@ def load_preprocessor(folder: Path, kind: Literal["text", "vision"], config: Any
     A tokenizer comes back padding on the right, with a padding token (its own, else its end-of-sequence or
     unknown token) that `config` knows too: a decoder classifies at the last token that is not padding.
     """
+    auto: Any
     auto, what = (AutoTokenizer, "tokenizer") if kind == "text" else (AutoImageProcessor, "image processor")
     try:
         made = auto.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)

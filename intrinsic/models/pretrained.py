@@ -114,9 +114,7 @@ def _own_model(plan: _Plan) -> tuple[nn.Module, tuple[str, ...]]:
     with seeded(plan.seed), _explained(plan, f"a {plan.kind} classification model; try --pooling mean"):
         # One layer is enough: the shell's own backbone is thrown away, and so the head depends on the
         # seed alone and not on how many layers stay.
-        shell = auto.from_config(
-            _shallow(plan.config), dtype=torch.float32, trust_remote_code=plan.trust_remote_code
-        )
+        shell = auto.from_config(_shallow(plan.config), dtype=torch.float32, trust_remote_code=plan.trust_remote_code)
     prefix = shell.base_model_prefix
     own = getattr(shell, prefix, None)
     if not isinstance(own, PreTrainedModel):
