@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -16,26 +17,34 @@ from intrinsic.tasks.base import Prepared, Task
 
 
 class _Shelf:
-    """The few things asked for last, by key."""
+    """The few things asked for last, by key; as many as fit into a budget of bytes, but always the last one."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, budget: float = math.inf, weigh: Callable[[Any], int] = lambda thing: 0) -> None:
+        self._size, self._budget, self._weigh = size, budget, weigh
         self._things: OrderedDict[object, Any] = OrderedDict()
 
     def get(self, key: object, build: Callable[[], Any]) -> Any:
         if key not in self._things:
-            made = build()
-            while len(self._things) >= self._size:
-                self._things.popitem(last=False)
-            self._things[key] = made
+            self._things[key] = build()
         self._things.move_to_end(key)
+        while len(self._things) > 1 and self._is_overfull():
+            self._things.popitem(last=False)
         return self._things[key]
 
     def clear(self) -> None:
         self._things.clear()
 
+    def _is_overfull(self) -> bool:
+        return len(self._things) > self._size or sum(map(self._weigh, self._things.values())) > self._budget
 
-_TASKS, _PREPARED, _MODELS = _Shelf(2), _Shelf(2), _Shelf(1)
+
+def _model_bytes(loaded: LoadedModel) -> int:
+    return sum(p.numel() * p.element_size() for p in loaded.model.parameters())
+
+
+_TASKS, _PREPARED = _Shelf(2), _Shelf(2)
+_MODELS = _Shelf(8, 2**29, _model_bytes)
+"""One for every head seed in turn."""
 
 
 def forget() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
-from torch import nn
+from accelerate.utils import parse_flag_from_env
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from intrinsic.errors import SpecError
@@ -25,7 +26,7 @@ def own_accelerator(precision: str) -> Iterator[Accelerator]:
     and put back at the end. The processes and the device (PartialState) are shared, as they must be.
     Raises SpecError for fp16 without an accelerator.
     """
-    if precision == "fp16" and PartialState().device.type == "cpu":
+    if precision == "fp16" and _processes().device.type == "cpu":
         raise SpecError("precision 'fp16' needs a GPU and there is none; use 'bf16' or 'no'")
     states: list[Any] = [AcceleratorState._shared_state, GradientState._shared_state]
     kept = [dict(state) for state in states]
@@ -71,15 +72,32 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 def device_name() -> str:
     """Where this process trains: `cpu`, or `cuda:0 (NVIDIA H100)`."""
-    device = PartialState().device
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+    device = _processes().device
+    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
 
 
 def is_main_process() -> bool:
-    return bool(PartialState().is_main_process)
+    return bool(_processes().is_main_process)
 
 
-def distribute(model: nn.Module, accelerator: Accelerator, unused: bool) -> nn.Module:
+def _processes() -> PartialState:
+    """Whoever asks first sets it up for all, so it is told what Accelerator would tell it."""
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
+
+
+class Logits(nn.Module):
+    """The model as a function of a batch to its logits: a tensor, in which DDP finds what was used."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **batch: Tensor) -> Tensor:
+        logits: Tensor = self.model(**batch).logits
+        return logits
+
+
+def distribute(model: Logits, accelerator: Accelerator, unused: bool) -> nn.Module:
     """The model as it is, or averaging its gradients over the processes that there are.
 
     unused: whether some trained parameter takes no part in the forward pass.

@@ -20,7 +20,7 @@ from intrinsic.evaluation import Answers, Evaluator, keep_modes
 from intrinsic.methods.base import Trainable
 from intrinsic.monitor import Monitor, Progress
 from intrinsic.records import HistoryPoint
-from intrinsic.runtime import distribute, own_accelerator, own_randomness, same_buffers
+from intrinsic.runtime import Logits, distribute, own_accelerator, own_randomness, same_buffers
 from intrinsic.seeds import derive
 from intrinsic.spec import OptimSpec
 from intrinsic.tasks.base import Prepared, Task
@@ -131,13 +131,13 @@ class _Loop:
         self.batches = TrainBatches(prepared.train, prepared.collate, optim, data_seed, share)
         self.evaluator = Evaluator(prepared.eval, prepared.collate, optim.eval_batch_size, share)
         self.total = self.batches.total
-        self.raw = trainable.model.to(accelerator.device)
+        self.plain = Logits(trainable.model.to(accelerator.device))
         self.parameters = list(trainable.parameters())
         self.optimizer = make_optimizer(trainable, optim, accelerator.device)
         # accelerate's wrapper is for the fp16 scaler; without one it only costs, a look at the disk every step
         scaled = accelerator.scaler is not None
         self.stepper: Any = accelerator.prepare_optimizer(self.optimizer) if scaled else self.optimizer
-        self.model = distribute(self.raw, accelerator, self._has_unused())
+        self.model = distribute(self.plain, accelerator, self._has_unused())
         self.monitor = Monitor(self.total, optim, accelerator.device, self._reduce, progress)
         self.history: list[HistoryPoint] = []
         self.scores: dict[str, float] = {}
@@ -184,7 +184,7 @@ class _Loop:
     def _forward(self, model: nn.Module, batch: Batch) -> Tensor:
         inputs = {k: v.to(self.accelerator.device, non_blocking=True) for k, v in batch.items()}
         with self.accelerator.autocast():
-            logits: Tensor = model(**inputs).logits
+            logits: Tensor = model(**inputs)
         return logits
 
     def _is_due(self, step: int) -> bool:
@@ -209,8 +209,8 @@ class _Loop:
                 self.best_state = {k: v.detach().clone() for k, v in self.trainable.state_dict().items()}
 
     def _answers(self) -> Answers:
-        same_buffers(self.raw, self.accelerator)
-        return self.evaluator(self.raw, lambda batch: self._forward(self.raw, batch), gather_object)
+        same_buffers(self.plain, self.accelerator)
+        return self.evaluator(self.plain, lambda batch: self._forward(self.plain, batch), gather_object)
 
     def _is_better(self, score: float, than: float) -> bool:
         return score > than if self.task.higher_is_better else score < than
@@ -243,9 +243,9 @@ class _Loop:
             return False
         batch = dict(next(iter(self.batches))[0].batch)
         batch.pop("labels")
-        with keep_modes(self.raw):
-            self.raw.eval()  # batch norm's statistics must not notice
-            self._forward(self.raw, batch).sum().backward()  # type: ignore[no-untyped-call]
+        with keep_modes(self.plain):
+            self.plain.eval()  # batch norm's statistics must not notice
+            self._forward(self.plain, batch).sum().backward()  # type: ignore[no-untyped-call]
         unused = any(p.grad is None for p in self.parameters)
         self.optimizer.zero_grad()
         return unused
