@@ -178,6 +178,7 @@ class Core(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Core:
         """`.to()`, `.half()` and the like: theta_0 follows, theta_d and the lambdas never go below float32."""
+        before = self._whereabouts()
         with torch.no_grad():
             for target in self._targets():
                 target.base.data = fn(target.base.data)
@@ -187,8 +188,13 @@ class Core(nn.Module):
                 trained.data = trained.data.to(moved.device) if low else moved
                 if trained.grad is not None:
                     trained.grad = trained.grad.to(trained)
-        self.materialise()
+        if self._whereabouts() != before:
+            self.materialise()
         return self
+
+    def _whereabouts(self) -> list[tuple[int, torch.dtype, torch.device]]:
+        held = [*(target.base for target in self._targets()), *self.parameters()]
+        return [(tensor.data_ptr(), tensor.dtype, tensor.device) for tensor in held]
 
     def _copy_model(self, memo: dict[int, Any]) -> nn.Module:
         """copy.deepcopy of the model: autograd's products cannot be copied, so they give way to plain tensors."""
