@@ -18,7 +18,8 @@ from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Wai
 from intrinsic.store import Store
 from intrinsic.workers import WorkerPool, available_cores
 
-HERE = Path(__file__).parent
+PATH = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+"""For scripts in processes of their own that use the modules beside this one."""
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_ctrl_c_in_the_terminal_ends_workers_and_all_within_a_second(store, log)
     )
     script = store.path / "script.py"
     script.write_text(code)
-    environment = {**os.environ, "SYNTHETIC_SLEEP": "0.3", "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "SYNTHETIC_SLEEP": "0.3", "PYTHONPATH": PATH}
     with subprocess.Popen(
         [sys.executable, str(script), str(store.path)],
         env=environment,
@@ -287,7 +288,7 @@ def test_workers_die_with_a_killed_parent(store, log):
     )
     script = store.path / "script.py"
     script.write_text(code)
-    environment = {**os.environ, "SYNTHETIC_SLEEP": "30", "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "SYNTHETIC_SLEEP": "30", "PYTHONPATH": PATH}
     with subprocess.Popen([sys.executable, str(script), str(store.path)], env=environment) as process:
         wait_until(lambda: len(runs(log)) == 2)
         process.kill()
@@ -321,7 +322,7 @@ def test_a_script_without_a_main_guard_is_told_so(store):
     )
     done = subprocess.run(
         [sys.executable, str(script), str(store.path)],
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": PATH},
         capture_output=True,
         text=True,
         timeout=60,
@@ -369,6 +370,20 @@ def test_what_another_process_runs_is_waited_for_while_the_rest_goes_on(store, l
     assert events.index(Waiting(asked[0])) < events.index(Finished(results[1])) < events.index(Reused(theirs))
     assert events.count(Waiting(asked[0])) == 1
     assert asked[0].id not in {trial for _, trial, _ in runs(log)}
+
+
+def test_what_another_process_finishes_between_look_and_claim_is_not_run_again(store, log, monkeypatch):
+    asked, claim = synthetic.spec(8), store.claim
+
+    def late(trial_id):
+        with Store(store.path) as other:
+            other.put(synthetic.result(asked))
+        return claim(trial_id)
+
+    monkeypatch.setattr(store, "claim", late)
+    assert run_trials([asked], store, runner=synthetic.run) == [synthetic.result(asked)]
+    assert runs(log) == []
+    assert list((store.path / "claims").iterdir()) == []
 
 
 def test_a_failure_seen_elsewhere_is_not_repeated_but_a_dead_owner_is_taken_over(store, log):
