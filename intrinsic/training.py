@@ -65,8 +65,9 @@ def fit(
 
     Chance comes from data_seed alone: the order of the examples from its stream `order`, dropout from its
     stream `dropout`; the global generators are left as they were. On the CPU equal arguments give equal bits
-    for an equal number of threads. Under `accelerate launch` the processes divide every batch among them
-    (batch_size stays the batch's); the result is that of one process but for rounding and dropout.
+    for an equal number of threads. Under `accelerate launch` (on CPUs `ACCELERATE_USE_CPU=true
+    torchrun`) the processes divide every batch among them (batch_size stays the batch's); the result is that
+    of one process but for rounding, dropout and batch norm.
 
     Raises Diverged for a loss, gradient or output that is not finite (an fp16 step that the scaler leaves
     out is none), SpecError for settings that this machine cannot honour, DataError for an empty split.

@@ -14,11 +14,10 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from toy import Loaded, Net, ToyTask, collate, loaded, one_thread
 
-from intrinsic.batches import Share, TrainBatches, by_length, epoch_order, step_indices, total_steps
-from intrinsic.errors import DataError, Diverged, SpecError
+from intrinsic.batches import epoch_order
+from intrinsic.errors import DataError, SpecError
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
-from intrinsic.monitor import Monitor
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
 from intrinsic.training import FitReport, fit, make_optimizer, rate_factor
 
@@ -123,47 +122,6 @@ def test_weight_decay_spares_vectors() -> None:
     decayed = {id(p) for group in groups if group["weight_decay"] == 0.3 for p in group["params"]}
     for name, parameter in trainable.named_parameters():
         assert (id(parameter) in decayed) == (name in ("embeddings.weight", "hidden.weight", "classifier.weight"))
-
-
-# ---------------------------------------------------------------- the order of the examples
-
-
-def test_every_epoch_sees_every_example_once_in_another_order() -> None:
-    epochs = [epoch_order(0, epoch, 50) for epoch in range(3)]
-    assert all(sorted(order) == list(range(50)) for order in epochs)
-    assert len({tuple(order) for order in epochs}) == 3
-    assert tuple(epoch_order(1, 0, 50)) != tuple(epochs[0])
-
-
-def test_steps_do_not_straddle_epochs_and_fractions_of_epochs_round_up() -> None:
-    optim = OptimSpec(epochs=1.5, batch_size=8, accumulate=2)
-    assert total_steps(optim, 50) == 6
-    sizes = [len(indices) for indices in step_indices(optim, 0, 50)]
-    assert sizes == [16, 16, 16, 2, 16, 16]
-    assert total_steps(OptimSpec(epochs=3, batch_size=10), 30) == 9
-    assert total_steps(OptimSpec(epochs=0.01), 64) == 1
-    assert total_steps(OptimSpec(steps=7), 64) == 7
-
-
-def test_processes_divide_a_step_among_them() -> None:
-    optim = OptimSpec(epochs=1, batch_size=4, accumulate=2)
-    data = ToyTask(num_train=17).prepare(None).train
-    shares = [TrainBatches(data, lambda items: items, optim, 0, Share(rank, 3)) for rank in range(3)]
-    for step, indices in zip(zip(*shares, strict=True), step_indices(optim, 0, 17), strict=True):
-        micros = [micro for rank in step for micro in rank]
-        seen = [id(item["labels"]) for micro in micros if micro.weight for item in micro.batch]
-        assert sorted(seen) == sorted(id(data[int(i)]["labels"]) for i in indices)
-        assert sum(micro.weight for micro in micros) == pytest.approx(1)
-        assert all(micro.batch for micro in micros)  # also where the weight is 0
-        assert len({len(rank) for rank in step}) == 1
-
-
-def test_evaluation_batches_hold_texts_of_like_length() -> None:
-    data = ToyTask().prepare(None).eval
-    batches = by_length(data, 8)
-    lengths = [len(data[int(i)]["input_ids"]) for batch in batches for i in batch]
-    assert lengths == sorted(lengths, reverse=True)
-    assert sorted(i for batch in batches for i in batch) == list(range(50))
 
 
 # ---------------------------------------------------------------- what a run depends on, and what it leaves alone
@@ -287,54 +245,6 @@ def test_best_and_last_are_both_recorded_and_the_policy_decides_which_weights_st
 def test_the_last_step_is_evaluated_even_between_two_evaluations() -> None:
     report, _ = run(OptimSpec(steps=7, eval_every=3))
     assert [point.step for point in report.history] == [3, 6, 7]
-
-
-# ---------------------------------------------------------------- divergence
-
-
-def test_an_absurd_rate_is_reported_with_step_and_rate() -> None:
-    with pytest.raises(Diverged, match=r"not finite at step \d+ of 50 \(learning rate 1e\+30\); lower the"):
-        run(OptimSpec(learning_rate=1e30, steps=50, warmup=0))
-
-
-def test_a_gradient_that_is_not_finite_is_divergence() -> None:
-    start = loaded()
-    start.model.hidden.weight.register_hook(lambda grad: grad * math.inf)
-    with pytest.raises(Diverged, match="the gradient is not finite at step 1 of 5"):
-        run(OptimSpec(steps=5), start=start)
-
-
-def test_weights_broken_by_the_last_step_are_found_by_the_evaluation() -> None:
-    start = loaded()
-    start.model.hidden.weight.register_hook(lambda grad: grad * math.nan)
-    with pytest.raises(Diverged, match="the model's output is not finite at step 1 of 1"):
-        run(OptimSpec(steps=1, clip=None), start=start)
-
-
-def monitor(total: int, precision: str = "no", device: str = "cpu") -> Monitor:
-    optim = OptimSpec(steps=total, precision=precision)
-    return Monitor(total, optim, torch.device(device), lambda x: x, None)
-
-
-def test_steps_skipped_by_the_fp16_scaler_are_no_divergence_unless_they_never_end() -> None:
-    watch, loss, inf = monitor(200, "fp16"), torch.tensor(1.0), torch.tensor(math.inf)
-    for step in range(1, 33):
-        watch.record(step, loss, inf)
-    watch.record(33, loss, loss)
-    for step in range(34, 66):
-        watch.record(step, loss, inf)
-    with pytest.raises(Diverged, match="the gradient is not finite at step 66"):
-        watch.record(66, loss, inf)
-
-
-def test_on_an_asynchronous_device_divergence_is_dated_though_it_is_seen_later() -> None:
-    watch = monitor(40, device="meta")
-    watch._losses, watch._norms = torch.zeros(40), torch.zeros(40)
-    for step in range(1, 16):
-        watch.record(step, torch.tensor(math.nan if step >= 5 else 1.0), torch.tensor(1.0))
-    assert watch.losses == []
-    with pytest.raises(Diverged, match="the loss is not finite at step 5 of 40"):
-        watch.record(16, torch.tensor(1.0), torch.tensor(1.0))
 
 
 # ---------------------------------------------------------------- the border
