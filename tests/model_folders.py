@@ -29,7 +29,10 @@ from transformers import (
     ViTModel,
 )
 
+from intrinsic.models import load_model
+from intrinsic.models.loaded import LoadedModel, has_prefix
 from intrinsic.models.quiet import quiet
+from intrinsic.spec import ModelSpec
 
 TEXT_OF_ALL_WORDS = "a good bad film story very not the plot was is it cat dog runs slowly"
 WORDS = TEXT_OF_ALL_WORDS.split()
@@ -161,3 +164,31 @@ def save_vit(folder: Path) -> Path:
     processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 8, "width": 8}}
     (folder / "preprocessor_config.json").write_text(json.dumps(processor))
     return folder
+
+
+def save_all(root: Path) -> dict[str, Path]:
+    """Every text model and the ViT, by name."""
+    made = {name: save_text_model(name, root / name) for name in TEXT}
+    return made | {"vit": save_vit(root / "vit")}
+
+
+def load(folder: Path, *, seed: int = 0, kind: Any = "text", num_labels: int = 3, **settings: Any) -> LoadedModel:
+    spec = ModelSpec(name=str(folder), **settings)
+    problem: Any = "regression" if num_labels == 1 else "classification"
+    return load_model(spec, num_labels=num_labels, problem=problem, kind=kind, seed=seed)
+
+
+def batch_of(loaded: LoadedModel, *texts: str) -> dict[str, torch.Tensor]:
+    return dict(loaded.preprocessor(list(texts), padding=True, return_tensors="pt"))
+
+
+def split(loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """(head, backbone) parameters."""
+    head, backbone = {}, {}
+    for name, parameter in loaded.model.named_parameters():
+        (head if has_prefix(name, loaded.head_names) else backbone)[name] = parameter.detach()
+    return head, backbone
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

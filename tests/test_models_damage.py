@@ -80,7 +80,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "config is a list": (lambda f: (f / "config.json").write_text("[]"), "must hold a JSON object, got list"),
     "config is binary": (lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"), "not readable JSON"),
     "no model_type": (lambda f: edit_config(f, model_type=...), "names no model_type"),
-    "unknown model_type": (lambda f: edit_config(f, model_type="grandiloquent"), "grandiloquent"),
+    "unknown model_type": (
+        lambda f: edit_config(f, model_type="grandiloquent"),
+        r"is a 'grandiloquent', which transformers \S+ does not know",
+    ),
     "wrong field": (lambda f: edit_config(f, num_hidden_layers="three"), "does not give"),
     "quantised": (
         lambda f: edit_config(f, quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True}),
@@ -108,9 +111,12 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edit_weights(f, forget_layer),
         r"lack \d+ tensors of the backbone \(encoder.layer.1.attention",
     ),
-    "wrong shape": (lambda f: edit_weights(f, flatten), "does not give its weights"),
+    "wrong shape": (
+        lambda f: edit_weights(f, flatten),
+        r"word_embeddings.weight has shape \(32, 5\) and the configuration asks for \(32, 16\) \(1 such tensors\)",
+    ),
     "other model's weights": (lambda f: edit_weights(f, dict.clear), "lack .* tensors of the backbone"),
-    "config wider than weights": (lambda f: edit_config(f, hidden_size=32), "does not give its weights"),
+    "config wider than weights": (lambda f: edit_config(f, hidden_size=32), r"do not fit its config\.json"),
     "config deeper than weights": (lambda f: edit_config(f, num_hidden_layers=5), r"encoder.layer.3"),
     "no tokenizer": (
         lambda f: [file.unlink() for file in f.glob("token*")],

@@ -120,4 +120,4 @@ def asks_for_mean(folder: Path) -> bool:
 def one_line(error: BaseException) -> str:
     """The first line of what a library said, short enough for one sentence of ours."""
     text = str(error).strip().partition("\n")[0].strip().rstrip(".:")
-    return text[:200] if text else type(error).__name__
+    return (text if len(text) <= 200 else f"{text[:200]}...") or type(error).__name__

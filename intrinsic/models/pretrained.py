@@ -12,15 +12,17 @@ from typing import Any, Literal, cast
 import torch
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
     PreTrainedModel,
 )
+from transformers import __version__ as transformers_version
 
 from intrinsic.errors import ModelError
-from intrinsic.models.folder import asks_for_mean, check_folder, one_line, weight_files
+from intrinsic.models.folder import asks_for_mean, check_folder, one_line, read_json, weight_files
 from intrinsic.models.hub import locate
 from intrinsic.models.layers import depth, truncate
 from intrinsic.models.loaded import LoadedModel, count, embedding_names, has_prefix, hash_weights
@@ -93,6 +95,12 @@ def load(
 
 
 def _config(spec: ModelSpec, folder: Path) -> Any:
+    told = read_json(folder / "config.json")
+    if told["model_type"] not in CONFIG_MAPPING and "auto_map" not in told:
+        raise ModelError(
+            f"the model in {folder} is a {told['model_type']!r}, which transformers {transformers_version} does not "
+            "know: upgrade transformers if it is newer than that"
+        )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=spec.trust_remote_code)
     except Exception as error:
@@ -153,6 +161,7 @@ def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=safe,
+            ignore_mismatched_sizes=True,  # to name them in an error of ours, below
             output_loading_info=True,
             **options,
         )
@@ -162,9 +171,19 @@ def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel
     if not uses_pooler and getattr(backbone, POOLER, None) is not None:
         backbone.pooler = None
     fresh = {key for key in report["missing_keys"] if has_prefix(key, (POOLER,))}
+    _check_shapes(plan.folder, sorted(report["mismatched_keys"]))
     _check_covered(plan.folder, sorted(set(report["missing_keys"]) - fresh))
     _check_finite(plan.folder, backbone)
     return backbone, {POOLER} if fresh and uses_pooler else set()
+
+
+def _check_shapes(folder: Path, mismatched: list[tuple[str, Any, Any]]) -> None:
+    if mismatched:
+        name, stored, expected = mismatched[0]
+        raise ModelError(
+            f"the weights in {folder} do not fit its config.json: {name} has shape {tuple(stored)} and the "
+            f"configuration asks for {tuple(expected)} ({len(mismatched)} such tensors): fetch both again"
+        )
 
 
 def _check_covered(folder: Path, missing: list[str]) -> None:
