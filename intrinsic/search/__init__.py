@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intrinsic.records import SearchResult
 from intrinsic.search.adaptive import explore
-from intrinsic.search.conclude import conclude
+from intrinsic.search.conclusion import conclude
 from intrinsic.search.grid import dimensions
 from intrinsic.search.ledger import Ask, Evaluate, Ledger
 from intrinsic.search.target import Target, make_target

@@ -7,8 +7,8 @@
    interval is wider than the resolution, the scores (not the baseline) are what blurs it, and there is
    an incomplete dimension next to the crossing.
 3. Guard: the largest dimension that fails (all smaller ones fail with it, the curve rising) is tried at
-   the other rates. If one of them reaches the target, fresh seeds confirm it, and it is then used for this and
-   all smaller dimensions: back to 1 below it.
+   the other rates. If one of them reaches the target, fresh seeds confirm it, and the search goes over to
+   that rate: back to 1, below this dimension.
 4. Before `never-met` and `met-at-lowest` the bracket's other end is tried too, so that a falling curve is seen.
 """
 
@@ -29,7 +29,6 @@ BLUR = 0.5
 """Refinement stops where the curve's sd at the crossing is below this share of the target's own sd."""
 HOPELESS = 0.5
 """A failure below this share of the way from chance to the target needs no guard."""
-
 REACH = 3.0
 """Refinement completes dimensions at most so many grid steps from the crossing."""
 
@@ -42,9 +41,10 @@ def explore(ledger: Ledger, dims: tuple[int, ...]) -> None:
         high = _refine(ledger, dims, high)
         if high == 0 or not _rescued(ledger, dims[high - 1]):
             break
-        high, start, stride = high - 1, max(high - 2, 0), 1
+        high -= 1
         if high == 0:
             break
+        start, stride = high - 1, 1
     _probe_other_end(ledger, dims, high)
 
 
@@ -129,17 +129,18 @@ def _rescued(ledger: Ledger, d: int) -> bool:
     """Does d, which fails at its rate, reach the target at another one? If so that rate is put to use."""
     rate = guard(ledger, d)
     if rate is not None:
-        ledger.use_rate(d, rate, and_below=True)
+        ledger.switch(d, rate)
     return rate is not None
 
 
 def guard(ledger: Ledger, d: int) -> float | None:
     """The rate at which d reaches the target though it fails at its own; None if there is none.
 
-    A dimension below HOPELESS of the way from chance to the target is not guarded: a factor of two in the rate
-    does not win that much. A guard is one trial at each other rate. One that reaches the target was chosen
-    for being high, so it proves nothing: fresh seeds must reach the target in the mean and be better than
-    the scores at the rate in use by more than noise explains. Only those fresh scores enter the fit.
+    A dimension clearly below HOPELESS of the way from chance to the target is not guarded: a factor of two in
+    the rate does not win that much (where chance is unknown, every failure is guarded). A guard is one trial
+    at each other rate. One that reaches the target was chosen for being high, so it proves nothing: fresh
+    seeds must reach the target in the mean and be better than the scores at the rate in use by more than
+    noise explains. Only those fresh scores enter the fit.
     """
     own, seeds = ledger.rate(d), ledger.spec.seeds
     if _hopeless(ledger, d):
@@ -163,10 +164,9 @@ def _confirmed(ledger: Ledger, d: int, rate: float) -> bool:
     first = ledger.spec.seeds + 1
     for batch in (range(first, first + 1), range(first + 1, first + ledger.spec.seeds)):
         ledger.ask([Ask(d, seed, rate) for seed in batch])
-        fresh, own = ledger.cell(d, rate), ledger.cell(d)
-        if fresh is None or fresh.mean < ledger.target.value:
+        if not ledger.reached(d, rate):
             return False
-    return own is None or ledger.better(fresh, own)
+    return ledger.better(d, rate)
 
 
 def _probe_other_end(ledger: Ledger, dims: tuple[int, ...], high: int) -> None:
@@ -178,4 +178,4 @@ def _probe_other_end(ledger: Ledger, dims: tuple[int, ...], high: int) -> None:
     drop = ledger.fall()
     rate = None if drop is None else guard(ledger, drop[1])
     if drop is not None and rate is not None:
-        ledger.use_rate(drop[1], rate, and_below=False)
+        ledger.make_exception(drop[1], rate)

@@ -36,7 +36,7 @@ Array = npt.NDArray[np.float64]
 
 SIGMAS = np.geomspace(0.003, 0.8, 14)
 """Noise, in units of the range R."""
-AMPLITUDES = np.array([0.1, 0.25, 0.6])
+AMPLITUDES = np.array([0.06, 0.2, 0.5])
 """s, in units of R."""
 LENGTHS = np.array([1.0, 2.5, 6.0])
 """l, in octaves of d."""
@@ -109,7 +109,7 @@ def fine_axis(dims: tuple[int, ...]) -> Array:
     """[G] log2 d: the grid's dimensions, with PER_CELL steps from one to the next."""
     knots = np.log2(np.array(dims, dtype=float))
     steps = np.arange(PER_CELL * (len(dims) - 1) + 1) / PER_CELL
-    return np.interp(steps, np.arange(len(dims)), knots)
+    return np.asarray(np.interp(steps, np.arange(len(dims)), knots))
 
 
 def _scale(cells: Sequence[Cell], target: Target) -> tuple[float, float]:

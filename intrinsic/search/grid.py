@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from intrinsic.errors import SpecError
 from intrinsic.spec import SearchSpec
 
 
@@ -12,7 +13,10 @@ def dimensions(spec: SearchSpec) -> tuple[int, ...]:
 
     The spec's own `grid` when it is given; else low * resolution^k, rounded to whole numbers, ending with
     high (whose last step may therefore be shorter). Where rounding merges neighbours, one of them stays.
+    The grid hangs on `low` alone, so that trials stay usable when `high` is raised.
     """
+    if len(set(spec.grid)) == 1:
+        raise SpecError(f"a grid needs two dimensions or more, got {spec.grid}: add one, or leave the grid empty")
     if spec.grid:
         return tuple(sorted(set(spec.grid)))
     # The small slack keeps a last step out that floating point alone would add just below `high`.

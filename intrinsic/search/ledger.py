@@ -16,8 +16,9 @@ from intrinsic.spec import SearchSpec
 
 CLEAR = 0.99
 """Confidence (one-sided) at which a verdict over one dimension needs no further seed."""
-BETTER = 0.975
-"""Confidence (one-sided) at which another rate counts as better than the one in use."""
+BETTER = 0.9
+"""Confidence (one-sided) at which another rate counts as better than the one in use. Low, as few seeds must tell;
+fresh seeds must also reach the target, so that false switches stay rare (coverage with indifferent rates holds)."""
 FALL = 0.99
 """Confidence, over all pairs of dimensions together, at which a fall through the target is believed."""
 
@@ -48,8 +49,9 @@ class Ledger:
         self.exhausted = False
         self._evaluate = evaluate
         self._scores: dict[tuple[int, float], dict[int, float | None]] = {}
-        self._rates: dict[int, float] = {}
         self.switches: list[tuple[int, float]] = []
+        """d and factor, wherever the search went over to another rate."""
+        self._exceptions: dict[int, float] = {}
 
     def ask(self, asks: Sequence[Ask]) -> None:
         """Ask what is not known yet, as far as max_trials allows; `exhausted` says that it did not."""
@@ -67,23 +69,22 @@ class Ledger:
 
     def rate(self, d: int) -> float:
         """Factor on the learning rate in use at d."""
-        for limit, rate in reversed(self.switches):
-            if d <= limit and d not in self._rates:
-                return rate
-        return self._rates.get(d, 1.0)
+        return self._exceptions.get(d, self.switches[-1][1] if self.switches else 1.0)
 
-    def use_rate(self, d: int, rate: float, *, and_below: bool) -> None:
-        """From now on the scores at `rate` speak for d (and for all smaller dimensions)."""
-        if and_below:
-            self.switches.append((d, rate))
-        else:
-            self._rates[d] = rate
+    def switch(self, d: int, rate: float) -> None:
+        """Go over to `rate`, which did better at d: scores at the old one, too low now, leave the fit."""
+        self.switches.append((d, rate))
+
+    def make_exception(self, d: int, rate: float) -> None:
+        """From now on the scores at `rate` speak for d alone."""
+        self._exceptions[d] = rate
 
     def tried(self, d: int, rate: float) -> bool:
         """Has anything been asked at this dimension and rate?"""
         return (d, rate) in self._scores
 
     def score(self, ask: Ask) -> float | None:
+        """The answer to an ask; None if it has none, or was not asked."""
         return self._scores.get((ask.d, ask.rate_factor), {}).get(ask.seed)
 
     def seeds(self, d: int, rate: float | None = None) -> int:
@@ -95,7 +96,10 @@ class Ledger:
         return [score for seed, score in sorted(known.items()) if seed != self.spec.seeds]
 
     def floor(self) -> float | None:
-        """What a trial without a score counts as: chance, or the lowest score seen if that is lower."""
+        """What a trial without a score counts as: chance, or the lowest score seen if that is lower.
+
+        f(d) then is the score to expect at d when a failed run is worth no more than guessing.
+        """
         scores = [p.score for p in self.points if p.score is not None]
         return min(scores + ([] if self.target.chance is None else [self.target.chance]), default=None)
 
@@ -123,9 +127,9 @@ class Ledger:
         df = self.target.df + sum(c.count - 1 for c in cells if c is not None)
         return (math.sqrt(squares / df) if df else math.inf), df
 
-    def reached(self, d: int) -> bool:
-        """Does the mean at d reach the target's value?"""
-        cell = self.cell(d)
+    def reached(self, d: int, rate: float | None = None) -> bool:
+        """Does the mean at d (at the rate in use, or at another one) reach the target's value?"""
+        cell = self.cell(d, rate)
         return cell is not None and cell.mean >= self.target.value
 
     def clear(self, d: int) -> bool:
@@ -141,8 +145,12 @@ class Ledger:
             variance += self.target.weight**2 / len(self.target.baseline)
         return abs(cell.mean - self.target.value) > self._allowance(variance, CLEAR)
 
-    def better(self, left: Cell, right: Cell, level: float = BETTER) -> bool:
-        """Is left's mean above right's by more than noise explains?"""
+    def better(self, d: int, rate: float) -> bool:
+        """Is `rate` better at d than the rate in use, by more than noise explains?"""
+        other, own = self.cell(d, rate), self.cell(d)
+        return other is not None and (own is None or self._above(other, own, BETTER))
+
+    def _above(self, left: Cell, right: Cell, level: float) -> bool:
         return left.mean - right.mean > self._allowance(1 / left.count + 1 / right.count, level)
 
     def fall(self) -> tuple[int, int] | None:
@@ -154,7 +162,7 @@ class Ledger:
         cells = self.cells()
         pairs = [(a, b) for k, a in enumerate(cells) for b in cells[k + 1 :]]
         tau, level = self.target.value, 1 - (1 - FALL) / max(1, len(pairs))
-        falls = [(a, b) for a, b in pairs if a.mean >= tau > b.mean and self.better(a, b, level)]
+        falls = [(a, b) for a, b in pairs if a.mean >= tau > b.mean and self._above(a, b, level)]
         widest = max(falls, key=lambda pair: pair[0].mean - pair[1].mean, default=None)
         return None if widest is None else (widest[0].d, widest[1].d)
 

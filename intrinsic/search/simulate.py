@@ -10,12 +10,17 @@ also the baseline's expected score; so tau = 0.9 * plateau lies at 62 to 83 % of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from intrinsic.records import SearchResult
+from intrinsic.search import search
 from intrinsic.search.ledger import Ask
+from intrinsic.search.target import make_target
+from intrinsic.spec import SearchSpec, TargetSpec
 
 SHAPES = ("logistic", "power", "stairs")
 
@@ -82,7 +87,7 @@ def draw_curve(shape: str, rng: np.random.Generator, d90: tuple[float, float]) -
 
 @dataclass
 class Responder:
-    """Answers asks with the curve, less a penalty off the best rate, plus normal noise."""
+    """Answers asks with the curve, less a penalty off the best rate, plus noise."""
 
     curve: Curve
     noise: float
@@ -90,17 +95,98 @@ class Responder:
     penalty: float = 0.0
     """Points lost for every factor of two between the rate and the best one."""
     best_rate: float = 1.0
-    asked: int = 0
+    tails: float | None = None
+    """Degrees of freedom of Student noise, scaled to the same standard deviation; None: normal."""
 
     def baseline(self, seeds: int) -> list[float]:
         """Scores of full fine-tuning."""
-        return [self.curve.plateau + self.noise * self.rng.standard_normal() for _ in range(seeds)]
+        return [self.curve.plateau + self._noise() for _ in range(seeds)]
 
     def __call__(self, asks: Sequence[Ask]) -> list[float | None]:
-        self.asked += len(asks)
         return [self._score(ask) for ask in asks]
 
     def _score(self, ask: Ask) -> float:
         lost = self.penalty * abs(float(np.log2(ask.rate_factor / self.best_rate)))
         expected = max(self.curve.mean(ask.d) - lost, self.curve.floor)
-        return expected + self.noise * float(self.rng.standard_normal())
+        return expected + self._noise()
+
+    def _noise(self) -> float:
+        if self.tails is None:
+            return self.noise * float(self.rng.standard_normal())
+        return self.noise * float(self.rng.standard_t(self.tails)) * math.sqrt((self.tails - 2) / self.tails)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated over all shapes and noise levels. The defaults are the standard test."""
+
+    name: str = "standard"
+    spec: SearchSpec = field(default_factory=SearchSpec)
+    noises: tuple[float, ...] = (0.3, 1.0, 2.5)
+    """Points; the baseline's scores have the same noise."""
+    baseline_seeds: tuple[int, ...] = (3, 4, 5)
+    """One of them, at random, for each curve."""
+    d90: tuple[float, float] = (12.0, 1400.0)
+    penalty: tuple[float, float] = (0.0, 3.0)
+    """Points lost for every factor of two off the best rate."""
+    best_rate: float = 1.0
+    tails: float | None = None
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What came out over the curves of one shape and one noise level."""
+
+    scenario: str
+    shape: str
+    noise: float
+    curves: int
+    below: int
+    """Curves whose d90 lies below the interval (or that got none)."""
+    above: int
+    found: int
+    trials_median: float
+    trials_max: int
+    ratio_median: float
+    """Upper over lower end of the interval; an open end counts as the bracket's end."""
+
+    @property
+    def coverage(self) -> float:
+        return 1 - (self.below + self.above) / self.curves
+
+
+def tally(scenario: Scenario, shape: str, noise: float, curves: int, seed: int) -> Tally:
+    """Search so many curves, each with its own stream derived from seed, shape, noise and number."""
+    place = [seed, SHAPES.index(shape), scenario.noises.index(noise)]
+    runs = [_run(scenario, shape, noise, np.random.default_rng([*place, number])) for number in range(curves)]
+    trials = [len(result.points) for _, result in runs]
+    ends = [_ends(result) for _, result in runs]
+    ratios = [min(high, scenario.spec.high) / max(low, scenario.spec.low) for low, high in ends]
+    return Tally(
+        scenario=scenario.name,
+        shape=shape,
+        noise=noise,
+        curves=curves,
+        below=sum(curve.d90 < low for (curve, _), (low, _) in zip(runs, ends, strict=True)),
+        above=sum(low <= curve.d90 and curve.d90 > high for (curve, _), (low, high) in zip(runs, ends, strict=True)),
+        found=sum(result.status == "found" for _, result in runs),
+        trials_median=float(np.median(trials)),
+        trials_max=max(trials),
+        ratio_median=float(np.median(ratios)),
+    )
+
+
+def _run(scenario: Scenario, shape: str, noise: float, rng: np.random.Generator) -> tuple[Curve, SearchResult]:
+    curve = draw_curve(shape, rng, scenario.d90)
+    penalty = rng.uniform(*scenario.penalty)
+    responder = Responder(curve, noise, rng, penalty, scenario.best_rate, scenario.tails)
+    baseline = responder.baseline(int(rng.choice(scenario.baseline_seeds)))
+    return curve, search(responder, make_target(TargetSpec(), baseline, None), scenario.spec)
+
+
+def _ends(result: SearchResult) -> tuple[float, float]:
+    """The interval with its open ends at 0 and infinity; an empty one where the search claims none."""
+    if result.status == "not-monotone":
+        return np.inf, np.inf
+    low, high = result.interval
+    return 0.0 if low is None else low, np.inf if high is None else high

@@ -66,8 +66,9 @@ def make_target(spec: TargetSpec, baseline_scores: Sequence[float], chance: floa
         assert spec.value is not None  # TargetSpec's own validation
         return Target(spec.fraction * spec.value, 0.0, scores, chance)
     if not scores:
-        raise SpecError(f"target {spec.kind!r} needs a baseline score, got none: run the baseline first, "
-                        "or use --target global:X")
+        raise SpecError(
+            f"target {spec.kind!r} needs a baseline score, got none: run the baseline first, or use --target global:X"
+        )
     offset = _offset(spec, math.fsum(scores) / len(scores), chance)
     value = offset + spec.fraction * math.fsum(scores) / len(scores)
     return Target(value, spec.fraction, scores, chance)
@@ -76,12 +77,16 @@ def make_target(spec: TargetSpec, baseline_scores: Sequence[float], chance: floa
 def _offset(spec: TargetSpec, mean: float, chance: float | None) -> float:
     if spec.kind == "own":
         if mean <= 0:
-            raise SpecError(f"target 'own' is a share of the baseline's score and needs it positive, "
-                            f"got {mean:g}: use --target chance-corrected")
+            raise SpecError(
+                f"target 'own' is a share of the baseline's score and needs it positive, "
+                f"got {mean:g}: use --target chance-corrected"
+            )
         return 0.0
     if chance is None:
         raise SpecError("target 'chance-corrected' needs the task's chance level, got none: use --target own")
     if mean <= chance:
-        raise SpecError(f"target 'chance-corrected' needs a baseline above the chance level, got {mean:g} "
-                        f"against {chance:g}: train the baseline longer or on more data")
+        raise SpecError(
+            f"target 'chance-corrected' needs a baseline above the chance level, got {mean:g} "
+            f"against {chance:g}: train the baseline longer or on more data"
+        )
     return (1 - spec.fraction) * chance

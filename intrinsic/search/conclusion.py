@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+
+import numpy as np
 
 from intrinsic.records import SearchResult, SearchStatus
 from intrinsic.search.adaptive import ceiling
 from intrinsic.search.fit import Posterior, curve, posterior
 from intrinsic.search.ledger import Ledger
 
-DRAWS = 4000
+DRAWS = 2000
 """Posterior draws behind the reported interval."""
+
+JUMP = 0.5
+"""Share of the whole rise seen; more than that in one grid step is a jump that the grid does not resolve."""
 
 Interval = tuple[float | None, float | None]
 
@@ -18,20 +24,19 @@ Interval = tuple[float | None, float | None]
 def conclude(ledger: Ledger, dims: tuple[int, ...]) -> SearchResult:
     """The result of everything asked."""
     cells = ledger.cells()
-    if not cells:
+    if not cells or all(point.score is None for point in ledger.points):
         return _result(ledger, "never-met", None, (None, None), None, _no_score(ledger))
     post = posterior(cells, ledger.target, dims, DRAWS)
-    interval = _interval(post, dims, ledger.spec.confidence)
     drop = ledger.fall()
     if drop is not None:
         return _result(ledger, "not-monotone", None, (None, None), post, _fallen(ledger, drop))
     d = _smallest(ledger, dims, post)
+    interval = _interval(post, dims, ledger.spec.confidence, d)
     if d is None:
         return _result(ledger, "never-met", None, (interval[0], None), post, _unmet(ledger, dims))
     if d == dims[0]:
-        return _result(ledger, "met-at-lowest", d, (None, _at_least(interval[1], d)), post, _lowest(ledger, d))
-    low, high = interval
-    interval = (None if low is None else min(low, d), _at_least(high, d))
+        return _result(ledger, "met-at-lowest", d, (None, interval[1]), post, _lowest(ledger, d))
+    interval = _over_jump(ledger, dims, d, interval)
     return _result(ledger, "found", d, interval, post, _found(ledger, d, interval))
 
 
@@ -46,20 +51,36 @@ def _smallest(ledger: Ledger, dims: tuple[int, ...], post: Posterior) -> int | N
     return next((d for d in tried if d in dims[ceiling(post, dims) :]), None)
 
 
-def _interval(post: Posterior, dims: tuple[int, ...], confidence: float) -> Interval:
-    """Central credible interval of the crossing; None at an end outside of the bracket."""
-    tail = (1 - confidence) / 2
-    low, high = post.quantile(tail), post.quantile(1 - tail)
+def _interval(post: Posterior, dims: tuple[int, ...], confidence: float, d: int | None) -> Interval:
+    """Credible interval of the crossing; None at an end outside of the bracket.
+
+    Both tails are equal, unless the reported d, up to one grid step above the crossing, lies in the upper one: then
+    the interval ends at d and as much is taken off below.
+    """
+    low, high = (1 - confidence) / 2, (1 + confidence) / 2
+    below = 0.0 if d is None else float(np.mean(post.crossings <= math.log2(d)))
+    if below > high:
+        low, high = below - confidence, below
     ends = math.log2(dims[0]), math.log2(dims[-1])
+    at = post.quantile(low), post.quantile(high)
     return (
-        None if low == -math.inf else 2 ** min(low, ends[1]),
-        None if high == math.inf else 2 ** max(high, ends[0]),
+        None if at[0] == -math.inf else _outward(2 ** min(at[0], ends[1]), d, min),
+        None if at[1] == math.inf else _outward(2 ** max(at[1], ends[0]), d, max),
     )
 
 
-def _at_least(end: float | None, d: int) -> float | None:
-    """The interval holds the reported d, which lies up to one grid step above the crossing."""
-    return None if end is None else max(end, float(d))
+def _outward(end: float, d: int | None, further: Callable[[float, float], float]) -> float:
+    return end if d is None else further(end, float(d))
+
+
+def _over_jump(ledger: Ledger, dims: tuple[int, ...], d: int, interval: Interval) -> Interval:
+    """Widen to the whole grid step below d if the curve jumps in it: where in there, no scores tell."""
+    below = dims[dims.index(d) - 1]
+    means = {cell.d: cell.mean for cell in ledger.cells()}
+    if below not in means or means[d] - means[below] <= JUMP * (max(means.values()) - min(means.values())):
+        return interval
+    low, high = interval
+    return None if low is None else min(low, float(below)), high
 
 
 def _result(
@@ -85,7 +106,10 @@ def _notes(ledger: Ledger) -> list[str]:
     lost = sum(point.score is None for point in ledger.points)
     if lost and lost < len(ledger.points):
         notes.append(f"{lost} of {len(ledger.points)} trials gave no score and count as not reaching the target")
-    notes += [f"below d={d} the learning rate times {rate:g} did better: consider it" for d, rate in ledger.switches]
+    notes += [
+        f"at d={d} the learning rate times {rate:g} did better and was used from there on"
+        for d, rate in ledger.switches
+    ]
     return notes
 
 
@@ -95,8 +119,10 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
     if low is not None and high is not None:
         return f"d={d} reaches the target {ledger.target.value:.4g}; {sure} the crossing is in {low:.4g} to {high:.4g}"
     side, flag = ("below", "lower --low") if low is None else ("above", "raise --high")
-    return (f"d={d} reaches the target {ledger.target.value:.4g}, but {sure} the crossing may lie {side} the bracket: "
-            f"{flag}, or run more seeds of the baseline and of each dimension")
+    return (
+        f"d={d} reaches the target {ledger.target.value:.4g}, but {sure} the crossing may lie {side} the bracket: "
+        f"{flag}, or run more seeds of the baseline and of each dimension"
+    )
 
 
 def _lowest(ledger: Ledger, d: int) -> str:
@@ -105,16 +131,22 @@ def _lowest(ledger: Ledger, d: int) -> str:
 
 def _unmet(ledger: Ledger, dims: tuple[int, ...]) -> str:
     best = max(ledger.cells(), key=lambda cell: cell.mean)
-    return (f"no dimension up to d={max(p.d for p in ledger.points)} reaches the target {ledger.target.value:.4g} "
-            f"(best mean {best.mean:.4g} at d={best.d}): raise --high, train longer, or lower --fraction")
+    return (
+        f"no dimension up to d={max(p.d for p in ledger.points)} reaches the target {ledger.target.value:.4g} "
+        f"(best mean {best.mean:.4g} at d={best.d}): raise --high, train longer, or lower --fraction"
+    )
 
 
 def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
     means = [cell.mean for d in drop if (cell := ledger.cell(d)) is not None]
-    return (f"the score falls from {means[0]:.4g} at d={drop[0]} to {means[1]:.4g} at d={drop[1]}, through the target "
-            f"{ledger.target.value:.4g}: check the learning rate, or see the whole curve with --search grid")
+    return (
+        f"the score falls from {means[0]:.4g} at d={drop[0]} to {means[1]:.4g} at d={drop[1]}, through the target "
+        f"{ledger.target.value:.4g}: check the learning rate, or see the whole curve with --search grid"
+    )
 
 
 def _no_score(ledger: Ledger) -> str:
-    return (f"none of {len(ledger.points)} trials gave a score, so no dimension is known to reach the target: "
-            "look at the trials' errors, then lower the learning rate or fix the task")
+    return (
+        f"none of {len(ledger.points)} trials gave a score, so no dimension is known to reach the target: "
+        "look at the trials' errors, then lower the learning rate or fix the task"
+    )
