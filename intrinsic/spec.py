@@ -9,12 +9,31 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from intrinsic.errors import UnknownName
 
 SPEC_VERSION = 1
 
+PROJECTION_NAMES: dict[str, str] = {
+    "dense": "independent gaussian entries (Li et al. 2018)",
+    "fastfood": "S H G Pi H B in stacked blocks, O(n log d) (Le et al. 2013)",
+    "hashed": "one signed entry a row: count-sketch, O(n) (Uni-LoRA's isometric map)",
+    "kronecker": "Kronecker product of two gaussian factors (Lotfi et al. 2022)",
+    "sparse": "few signed entries a row, density 1/sqrt(D) (Li et al. 2018)",
+}
+"""What `projection` may be; intrinsic.projections.PROJECTIONS holds the classes, which need torch."""
+
+
+def _known_projection(name: str) -> str:
+    if name not in PROJECTION_NAMES:
+        raise UnknownName("projection", name, PROJECTION_NAMES)
+    return name
+
+
 PositiveInt = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
+ProjectionName = Annotated[str, AfterValidator(_known_projection)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -60,7 +79,7 @@ class MethodSpec(Frozen):
     name: str = "full"
     subspace_dim: PositiveInt | None = None
     """d, the budget: theta_d and the lambdas together."""
-    projection: str | None = None
+    projection: ProjectionName | None = None
     structure_aware: bool | None = None
     lambdas: Literal["layer", "tensor"] | None = None
     head: Literal["in-subspace", "free", "frozen"] | None = None
@@ -182,7 +201,7 @@ class MeasureSpec(Frozen):
 
     task: TaskSpec = TaskSpec()
     model: ModelSpec = ModelSpec()
-    projection: str = "fastfood"
+    projection: ProjectionName = "fastfood"
     structure_aware: bool = True
     lambdas: Literal["layer", "tensor"] = "layer"
     head: Literal["in-subspace", "free", "frozen"] = "in-subspace"

@@ -8,6 +8,8 @@ bytes: no date or version is written into a file, and fonts are embedded as True
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +66,7 @@ class Level:
 
 def render(result: MeasureResult) -> dict[str, bytes]:
     """{"curve.png": ..., "curve.pdf": ...}: the same figure twice."""
-    settings: Any = dict(matplotlib.rcParamsDefault) | STYLE | {"backend": "agg"}
-    with matplotlib.rc_context(settings):
+    with style():
         figure = draw(result)
         return {
             "curve.png": _bytes(figure, "png", {"Software": None}),
@@ -73,8 +74,16 @@ def render(result: MeasureResult) -> dict[str, bytes]:
         }
 
 
+@contextmanager
+def style() -> Iterator[None]:
+    """matplotlib's own defaults and STYLE, whatever the user has set; what was set comes back afterwards."""
+    settings: Any = dict(matplotlib.rcParamsDefault) | STYLE | {"backend": "agg"}
+    with matplotlib.rc_context(settings):
+        yield
+
+
 def draw(result: MeasureResult) -> Figure:
-    """The figure as a matplotlib object."""
+    """The figure as a matplotlib object; draw and save it inside `style()`."""
     figure = Figure(figsize=SIZE)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.115, 0.13, 0.635, 0.70))
@@ -271,7 +280,7 @@ def _points(axes: Axes, places: list[tuple[float, float]]) -> list[tuple[float, 
 
 def _legend(axes: Axes, result: MeasureResult) -> None:
     spec = result.run.spec
-    title = f"{words.short_name(spec.task.name)} · {words.model(spec)} · {words.method(spec)} · {spec.projection}"
+    title = f"{words.task(spec)} · {words.model(spec)} · {words.method(spec)} · {spec.projection}"
     axes.text(0, 1.135, title, transform=axes.transAxes, color=INK, fontsize=8.5, parse_math=False)
     handles, labels = axes.get_legend_handles_labels()
     if handles:

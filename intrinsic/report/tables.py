@@ -85,7 +85,7 @@ def facts(result: MeasureResult) -> list[tuple[str, str]]:
     spec, outcome = result.run.spec, result.result
     baseline = outcome.baseline
     rows = [
-        ("task", f"{words.short_name(spec.task.name)} ({outcome.num_train} train, {outcome.num_eval} evaluation)"),
+        ("task", f"{words.task(spec)} ({outcome.num_train} train, {outcome.num_eval} evaluation)"),
         ("model", words.model(spec)),
         ("method", words.method_settings(spec)),
         ("training", words.budget(spec.optim)),

@@ -63,6 +63,13 @@ def short_name(name: str) -> str:
     return PurePath(name).name if os.path.isabs(name) or name.startswith((".", "~")) else name
 
 
+def task(spec: MeasureSpec) -> str:
+    """rotten-tomatoes; a task from the user's own files by their name."""
+    if spec.task.name == "files" and spec.task.data_dir:
+        return PurePath(spec.task.data_dir).name or "files"
+    return spec.task.name
+
+
 def method(spec: MeasureSpec) -> str:
     """SAID (Aghajanyan et al.) scales by layer, DID does not."""
     return "SAID" if spec.structure_aware else "DID"
@@ -104,10 +111,10 @@ def target_rule(target: TargetSpec) -> str:
 
 
 def interval(search: SearchResult) -> str:
-    """[512, 1024]; an end outside the bracket is open: (…, 1024]."""
+    """[512, 1024], rounded outwards; an end outside the bracket is open: (…, 1024]."""
     low, high = search.interval
-    left = "(…" if low is None else f"[{low:g}"
-    return f"{left}, " + ("…)" if high is None else f"{high:g}]")
+    left = "(…" if low is None else f"[{math.floor(low)}"
+    return f"{left}, " + ("…)" if high is None else f"{math.ceil(high)}]")
 
 
 def dimension(outcome: MeasureOutcome, spec: MeasureSpec) -> str:

@@ -1,0 +1,186 @@
+"""The flags of `intrinsic measure`: each names one field of MeasureSpec, whose defaults and checks it shares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import typer
+
+from intrinsic.spec import PRESETS, Frozen
+
+Kind = Literal["text", "list", "switch", "target"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """`name` sets the field at `path`; a switch says yes, or has a name for each, as in `--said/--did`."""
+
+    name: str
+    path: str
+    help: str
+    kind: Kind = "text"
+    metavar: str = "TEXT"
+
+    @property
+    def key(self) -> str:
+        """The flag's name as a Python identifier."""
+        return self.path.replace(".", "__")
+
+    def value(self, given: str | bool) -> object:
+        """What the user wrote, as the spec takes it; numbers are left to the spec to read."""
+        if isinstance(given, bool):
+            return given
+        empty = given.strip().lower() in ("none", "")
+        if self.kind == "list":
+            return [] if empty else [part.strip() for part in given.split(",")]
+        if self.kind == "target":
+            kind, _, value = given.partition(":")
+            return {"kind": kind, "value": value or None}
+        return None if empty else given
+
+
+PANELS: dict[str, tuple[Flag, ...]] = {
+    "Task": (
+        Flag("--task", "task.name", "Task; see `intrinsic ls tasks`.", metavar="NAME"),
+        Flag("--data-dir", "task.data_dir", "Folder or file with the data, instead of the Hub.", metavar="PATH"),
+        Flag("--text-columns", "task.text_columns", "For `files`: columns with the text.", "list", "A[,B]"),
+        Flag("--label-column", "task.label_column", "For `files`: column with the label.", metavar="NAME"),
+        Flag("--splits", "task.splits", "Training and evaluation split.", "list", "TRAIN,EVAL"),
+        Flag("--regression", "task.regression", "For `files`: labels are numbers.", "switch"),
+        Flag("--limit", "task.limit", "Training examples used; `none`: all.", metavar="N"),
+        Flag("--eval-limit", "task.eval_limit", "Evaluation examples used; `none`: all.", metavar="N"),
+        Flag("--max-length", "task.max_length", "Tokens an example is cut to.", metavar="N"),
+    ),
+    "Model": (
+        Flag("--model", "model.name", "Hub name, folder, or one of `intrinsic ls models`.", metavar="NAME"),
+        Flag("--revision", "model.revision", "Commit, tag or branch on the Hub.", metavar="REV"),
+        Flag("--layers", "model.layers", "Keep the first N transformer layers; `none`: all.", metavar="N"),
+        Flag("--pooling", "model.pooling", "What a sentence encoder's head sees.", metavar="auto|cls|mean"),
+        Flag(
+            "--trust-remote-code",
+            "model.trust_remote_code",
+            "Run code that comes with a Hub model.",
+            "switch",
+        ),
+    ),
+    "Subspace": (
+        Flag("--projection", "projection", "See `intrinsic ls projections`.", metavar="NAME"),
+        Flag("--said/--did", "structure_aware", "A trained scale for each layer (SAID), or none (DID).", "switch"),
+        Flag("--lambdas", "lambdas", "For SAID: one scale a layer or a tensor.", metavar="layer|tensor"),
+        Flag("--head", "head", "The task's new head.", metavar="in-subspace|free|frozen"),
+        Flag("--parameters", "parameters", "What the subspace moves.", metavar="all|no-embeddings"),
+    ),
+    "Training": (
+        Flag("--baseline-rates", "baseline_rates", "Learning rates tried for full fine-tuning.", "list", "R[,R..]"),
+        Flag("--subspace-rates", "subspace_rates", "Learning rates tried for the subspace.", "list", "R[,R..]"),
+        Flag("--baseline-seeds", "baseline_seeds", "Seeds behind the baseline's score.", metavar="N"),
+        Flag("--optimizer", "optim.optimizer", "Optimiser.", metavar="adamw|sgd"),
+        Flag("--weight-decay", "optim.weight_decay", "Decoupled weight decay.", metavar="X"),
+        Flag("--schedule", "optim.schedule", "Learning rate after warm-up.", metavar="linear|cosine|constant"),
+        Flag("--warmup", "optim.warmup", "Share of the steps.", metavar="X"),
+        Flag("--clip", "optim.clip", "Largest gradient norm; `none`: no clipping.", metavar="X"),
+        Flag("--epochs", "optim.epochs", "Passes over the training data (instead of --steps).", metavar="X"),
+        Flag("--steps", "optim.steps", "Optimiser steps (instead of --epochs).", metavar="N"),
+        Flag("--batch-size", "optim.batch_size", "Examples a batch.", metavar="N"),
+        Flag("--eval-batch-size", "optim.eval_batch_size", "The same in evaluation.", metavar="N"),
+        Flag("--accumulate", "optim.accumulate", "Batches a step.", metavar="N"),
+        Flag("--precision", "optim.precision", "Autocast.", metavar="no|bf16|fp16"),
+        Flag("--eval-every", "optim.eval_every", "Steps between evaluations; `none`: at the end.", metavar="N"),
+        Flag("--policy", "optim.policy", "The checkpoint that counts.", metavar="last|best"),
+    ),
+    "Target and search": (
+        Flag("--fraction", "target.fraction", "Share of the reference score to reach.", metavar="X"),
+        Flag("--target", "target", "The reference score.", "target", "own|global:X|chance-corrected"),
+        Flag("--search", "search.kind", "Adaptive, or the papers' full grid.", metavar="adaptive|grid"),
+        Flag("--low", "search.low", "Smallest dimension.", metavar="N"),
+        Flag("--high", "search.high", "Largest dimension.", metavar="N"),
+        Flag("--resolution", "search.resolution", "Ratio of neighbouring dimensions.", metavar="X"),
+        Flag("--grid", "search.grid", "The dimensions themselves.", "list", "N[,N..]"),
+        Flag("--seeds", "search.seeds", "Most seeds at one dimension.", metavar="N"),
+        Flag("--guard-rates", "search.guard_rates", "Factors on the rate that must fail too.", "list", "X[,X..]"),
+        Flag("--max-trials", "search.max_trials", "Most trials of the search.", metavar="N"),
+        Flag("--confidence", "search.confidence", "Of the interval.", metavar="X"),
+        Flag("--seed", "seed", "Root of all random numbers.", metavar="N"),
+    ),
+}
+FLAGS = tuple(flag for flags in PANELS.values() for flag in flags)
+BY_KEY = {flag.key: flag for flag in FLAGS}
+
+
+def layer(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given, as a nested dictionary in MeasureSpec's shape."""
+    tree: dict[str, Any] = {}
+    for flag in FLAGS:
+        if given.get(flag.key) is not None:
+            *parents, leaf = flag.path.split(".")
+            node = tree
+            for parent in parents:
+                node = node.setdefault(parent, {})
+            value = flag.value(given[flag.key])
+            if isinstance(value, dict):  # --target goes beside --fraction
+                node.setdefault(leaf, {}).update(value)
+            else:
+                node[leaf] = value
+    return tree
+
+
+def arguments(given: Mapping[str, Any]) -> list[str]:
+    """The given flags as they would be typed."""
+    words: list[str] = []
+    for flag in FLAGS:
+        value = given.get(flag.key)
+        if isinstance(value, bool):
+            words.append(flag.name.split("/")[0 if value else 1])
+        elif value is not None:
+            words += [flag.name, value]
+    return words
+
+
+def takes_spec_flags(run: Callable[..., None]) -> Callable[..., None]:
+    """Give a typer command that accepts **given one option for every flag."""
+    own = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    options = [_option(flag, panel) for panel, flags in PANELS.items() for flag in flags]
+    both = [*options, *own]
+    run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in both}
+    return run
+
+
+def _option(flag: Flag, panel: str) -> inspect.Parameter:
+    switch = flag.kind == "switch"
+    option = typer.Option(
+        None,
+        flag.name,
+        help=f"{flag.help} [dim]\\[{_defaults(flag)}][/dim]",
+        rich_help_panel=panel,
+        show_default=False,
+        metavar=None if switch else flag.metavar,
+    )
+    annotation = bool | None if switch else str | None
+    return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
+
+
+def _defaults(flag: Flag) -> str:
+    """The field's value for text, and in the presets that differ."""
+    values = {name: _show(_at(spec, flag.path), flag) for name, spec in PRESETS.items()}
+    usual = values["text"]
+    others = [f"{name}: {value}" for name, value in values.items() if value != usual]
+    return "; ".join([f"default: {usual}", *others])
+
+
+def _at(spec: Frozen, path: str) -> object:
+    value: object = spec
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value.kind if path == "target" else value  # type: ignore[attr-defined]
+
+
+def _show(value: object, flag: Flag) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_show(part, flag) for part in value) or "none"
+    if isinstance(value, bool):
+        return flag.name.split("/")[0 if value else 1] if "/" in flag.name else str(value).lower()
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,94 @@
+"""The table of trials while they run: a live one in a terminal, one line a finished trial elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from intrinsic.executor import Event
+from intrinsic.plan import Plan
+from intrinsic.report import words
+from intrinsic.spec import MeasureSpec
+
+from .board import Board, Line, Running
+
+HEADER = f"{'trial':<13} {'d':>6} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
+BAR_WIDTH = 16
+
+
+class LiveTable:
+    """Call it with the executor's events, inside a `with`. Finished trials scroll up, running ones stay below."""
+
+    def __init__(self, spec: MeasureSpec, console: Console) -> None:
+        self.board = Board(spec)
+        self._console = console
+        self._live = Live(get_renderable=self._now, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveTable:
+        self._console.print(HEADER, style="bold", highlight=False)
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        told = self.board.hear(event)
+        if told and self._live.is_started:
+            self._live.refresh()  # or the trial that ended would be shown running below its own line
+        for news in told:
+            text = self._row(news) if isinstance(news, Line) else Text(news, style="dim")
+            self._console.print(text, soft_wrap=not self._console.is_terminal)
+
+    def _row(self, line: Line) -> Text:
+        train, run = line.result.train, line.result.run
+        look = "dim" if line.stored else "" if run.status == "ok" else "red"
+        status = f"{run.status} (stored)" if line.stored else run.status
+        reached = self.board.reaches(line)
+        colour = {True: "green", False: "yellow", None: ""}[reached]
+        return Text.assemble(
+            f"{_plan(line.plan)} ",
+            (f"{words.score(train.score):>7}", colour),
+            "  ",
+            (f"{status:<13}", look),
+            f" {run.seconds:>7.1f} s",
+        )
+
+    def _now(self) -> RenderableType:
+        running = Table.grid(padding=(0, 1, 0, 0))
+        running.add_column(no_wrap=True)
+        running.add_column(min_width=BAR_WIDTH)
+        running.add_column(no_wrap=True, overflow="crop", style="dim")
+        for trial in list(self.board.running.values()):
+            running.add_row(*self._progress(trial))
+        return Group(running, self._state())
+
+    def _progress(self, trial: Running) -> tuple[RenderableType, ...]:
+        seconds = f"{self.board.clock() - trial.began:.0f} s"
+        if not trial.steps:
+            return Text(_plan(trial.plan)), Text("starting", style="dim"), Text(seconds)
+        bar = ProgressBar(
+            total=trial.steps, completed=trial.step, width=BAR_WIDTH, complete_style="cyan", finished_style="cyan"
+        )
+        loss = "" if trial.loss is None else f" loss {trial.loss:.3g}"
+        return Text(_plan(trial.plan)), bar, Text(f"{trial.step}/{trial.steps} {seconds}{loss}")
+
+    def _state(self) -> Text:
+        low, high = self.board.bracket()
+        found = f"d between {low or '?'} and {high or '?'}" if low or high else ""
+        ended = f"{len(self.board.lines)} trials in {words.duration(self.board.clock() - self.board.began)}"
+        target = "" if self.board.target is None else f"target {abs(self.board.target.value):.4f}"
+        return Text(" · ".join(part for part in (target, found, ended) if part), style="bold")
+
+
+def _plan(plan: Plan) -> str:
+    d = words.DASH if plan.d is None else str(plan.d)
+    return f"{plan.role:<13} {d:>6} {plan.seed:>4} {words.rate(plan.rate):>9}"

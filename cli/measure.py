@@ -1,0 +1,104 @@
+"""`intrinsic measure`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from intrinsic.measure import Estimate, estimate, measure
+from intrinsic.report import words, write_report
+from intrinsic.spec import MeasureSpec
+
+from .flags import arguments, layer, takes_spec_flags
+from .live import LiveTable
+from .resolve import default_output_dir, resolve, to_yaml
+from .summary import show
+
+RUN = "Run"
+
+
+@takes_spec_flags
+def run(
+    *,
+    output_dir: Path | None = typer.Option(
+        None, metavar="PATH", help="Trials and results; default runs/<task>-<model>-<method>.", rich_help_panel=RUN
+    ),
+    config: Path | None = typer.Option(
+        None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN
+    ),
+    preset: str | None = typer.Option(
+        None,
+        metavar="demo|text|vision",
+        help="Where all other settings start. Default: demo, unless a task or a model is named.",
+        rich_help_panel=RUN,
+    ),
+    jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Print the settings and what they will cost; run nothing.", rich_help_panel=RUN
+    ),
+    **given: Any,
+) -> None:
+    """Resolve the spec, measure, report."""
+    spec, start = resolve(layer(given), config, preset)
+    folder = output_dir or default_output_dir(spec)
+    if dry_run:
+        typer.echo(_plan(spec, start, folder), nl=False)
+        return
+    run_flags = _run_flags(output_dir, config, preset, jobs)
+    command = shlex.join(["intrinsic", "measure", *arguments(given), *run_flags])
+    _measure(spec, start, folder, jobs, command)
+
+
+def _measure(spec: MeasureSpec, start: str, folder: Path, jobs: int, command: str) -> None:
+    console = Console(highlight=False, markup=False)
+    for line in _announcement(spec, start, folder):
+        console.print(line, soft_wrap=True)
+    try:
+        with LiveTable(spec, console) as table:
+            result = measure(spec, folder, jobs=jobs, on_event=table, command=command)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"intrinsic: interrupted; {len(table.board.lines)} finished trials are kept in {folder}, "
+            f"the same command goes on from there: {command}",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    written = write_report(result, folder)
+    show(console, result, [folder / "result.json", *written])
+    if result.result.search.status == "no-baseline":
+        raise typer.Exit(1)
+
+
+def _run_flags(output_dir: Path | None, config: Path | None, preset: str | None, jobs: int) -> list[str]:
+    words_ = {"--output-dir": output_dir, "--config": config, "--preset": preset, "--jobs": None if jobs == 1 else jobs}
+    return [word for name, value in words_.items() if value is not None for word in (name, str(value))]
+
+
+def _announcement(spec: MeasureSpec, start: str, folder: Path) -> list[str]:
+    what = f"{words.d_name(spec)} of {words.model(spec)} on {words.task(spec)}"
+    how = f"{words.method(spec)}, {spec.projection}; {start} settings"
+    return [f"{what}: {how}", f"output in {folder}", f"expected: {_cost(estimate(spec, folder))}"]
+
+
+def _plan(spec: MeasureSpec, start: str, folder: Path) -> str:
+    """The spec as YAML; what is no setting stands in comments, so that --config can read all of it."""
+    return "".join(f"# {line}\n" for line in _announcement(spec, start, folder)) + to_yaml(spec)
+
+
+def _cost(cost: Estimate) -> str:
+    parts = [f"{_range(cost.trials)} trials"]
+    if cost.steps is not None:
+        parts.append(f"{_range(cost.steps)} steps")
+    if cost.seconds is not None:
+        parts.append(f"{words.duration(cost.seconds[0])} to {words.duration(cost.seconds[1])} of training")
+    return ", ".join(parts)
+
+
+def _range(values: Sequence[int]) -> str:
+    low, high = values
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -1,0 +1,329 @@
+"""The command's border: help, version, lists, bad input; and what must never be imported."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+import yaml
+from intrinsic_cli import main as command
+from intrinsic_cli.flags import FLAGS
+from intrinsic_cli.resolve import to_yaml
+from records_fake import measured
+from typer.testing import CliRunner
+
+from intrinsic.methods import METHODS
+from intrinsic.models import MODELS
+from intrinsic.spec import PRESETS, PROJECTION_NAMES, MeasureSpec
+from intrinsic.tasks import TASKS
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch, tmp_path):
+    """cli(*args) -> (exit code, stdout, stderr), in an empty folder and 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*args: str) -> tuple[int, str, str]:
+        code = command.main(list(args))
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def imported(*calls: list[str]) -> set[str]:
+    """Top-level modules that a fresh process holds after these command lines."""
+    code = (
+        "import json, sys\nfrom intrinsic_cli.main import main\n"
+        "codes = [main(call) for call in json.loads(sys.argv[1])]\n"
+        "print(json.dumps([codes, sorted({name.split('.')[0] for name in sys.modules})]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(calls)], capture_output=True, text=True, check=True)
+    codes, modules = json.loads(done.stdout.splitlines()[-1])
+    assert codes == [0] * len(calls), done.stderr
+    return set(modules)
+
+
+HEAVY = {"torch", "transformers", "datasets", "accelerate", "sklearn", "numba"}
+
+
+def test_help_and_version_import_next_to_nothing():
+    modules = imported(["--help"], ["--version"])
+    assert not modules & (HEAVY | {"scipy", "matplotlib", "numpy", "pydantic", "jinja2", "yaml", "rich"})
+
+
+def test_ls_loads_no_torch_and_draws_nothing(tmp_path):
+    calls = [["ls", what] for what in ("tasks", "models", "methods", "projections")]
+    modules = imported(*calls, ["ls", "runs", str(tmp_path)])
+    assert not modules & (HEAVY | {"scipy", "matplotlib"})
+
+
+def test_report_and_dry_run_load_no_torch(tmp_path):
+    (tmp_path / "result.json").write_text(measured().model_dump_json())
+    modules = imported(["report", str(tmp_path)], ["measure", "--dry-run"], ["measure", "--help"])
+    assert not modules & HEAVY
+    assert (tmp_path / "curve.pdf").exists()
+
+
+def test_help_lists_the_verbs(cli):
+    code, out, err = cli("--help")
+    assert (code, err) == (0, "")
+    for verb in command.VERBS:
+        assert f"\n  {verb} " in out
+    assert "..." not in out.split("Commands:")[1], "a summary was cut"
+
+
+def test_no_arguments_show_the_help(cli):
+    code, out, _ = cli()
+    assert code == 0
+    assert "Commands:" in out
+
+
+def test_version(cli):
+    from importlib.metadata import version
+
+    assert cli("--version") == (0, f"intrinsic {version('intrinsic')}\n", "")
+
+
+@pytest.mark.parametrize("verb", command.VERBS)
+def test_every_verb_has_help(verb):
+    done = CliRunner().invoke(command.app, [verb, "--help"], env={"COLUMNS": "80"})
+    assert done.exit_code == 0
+    assert f"intrinsic {verb}" in done.output.replace("Usage: root", "Usage: intrinsic")
+    assert max(map(len, done.output.splitlines())) <= 80
+
+
+def test_help_of_measure_names_every_flag_with_its_defaults():
+    out = CliRunner().invoke(command.app, ["measure", "--help"], env={"COLUMNS": "300"}).output
+    for flag in FLAGS:
+        assert flag.name.split("/")[0] in out
+    assert "[default: none; demo: 2]" in out  # --layers
+    assert "[default: --said; vision: --did]" in out
+    assert "[default: 3; demo: none; vision: 10]" in out  # --epochs
+
+
+def leaves(tree: dict, path: str = "") -> set[str]:
+    return {
+        leaf
+        for key, value in tree.items()
+        for leaf in (leaves(value, f"{path}{key}.") if isinstance(value, dict) else {f"{path}{key}"})
+    }
+
+
+def test_every_setting_has_a_flag():
+    flags = {flag.path for flag in FLAGS} | {"target.kind", "target.value", "optim.learning_rate"}
+    assert leaves(MeasureSpec().model_dump()) == flags - {"target"}
+
+
+def test_projection_names_are_the_projections():
+    from intrinsic.projections import PROJECTIONS
+
+    assert set(PROJECTION_NAMES) == set(PROJECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("what", "names"), [("tasks", TASKS), ("models", MODELS), ("methods", METHODS), ("projections", PROJECTION_NAMES)]
+)
+def test_ls_lists_the_registry(cli, what, names):
+    code, out, _ = cli("ls", what)
+    assert code == 0
+    first = {line.split(" ")[0] for line in out.splitlines()[1:]}
+    assert set(names) <= first
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_ls_of_something_else_says_what_there_is(cli):
+    code, out, err = cli("ls", "task")
+    assert (code, out) == (2, "")
+    assert err.startswith("intrinsic: unknown list 'task'; available: methods, models, projections, runs, tasks; did")
+
+
+BAD = [
+    (["measure", "--task", "mrcp"], r"unknown task 'mrcp'; available: .*; did you mean 'mrpc'\?"),
+    (["measure", "--projection", "fasfood"], r"unknown projection 'fasfood'; .* did you mean 'fastfood'\?"),
+    (["measure", "--preset", "demon"], r"unknown preset 'demon'; available: demo, text, vision; did you mean 'demo'"),
+    (["measure", "--steps", "x"], r"--steps: input should be a valid integer, .*, got 'x'"),
+    (["measure", "--steps", "0"], r"--steps: input should be greater than or equal to 1, got '0'"),
+    (["measure", "--steps", "3", "--epochs", "2"], r"set exactly one of epochs and steps, got 2.0 and 3"),
+    (["measure", "--policy", "bst"], r"--policy: input should be 'last' or 'best', got 'bst'; did you mean 'best'\?"),
+    (["measure", "--policy", "best"], r"policy 'best' needs eval_every"),
+    (["measure", "--target", "glob"], r"--target: input should be 'own', .* did you mean 'global'\?"),
+    (["measure", "--target", "global"], r"--target: a value goes with target 'global' .* --target global:0.95"),
+    (["measure", "--target", "own:3"], r"--target: a value goes with target 'global' and only with it"),
+    (["measure", "--fraction", "1.5"], r"--fraction: input should be less than or equal to 1, got '1.5'"),
+    (["measure", "--low", "9", "--high", "3"], r"the bracket needs low < high, got 9 and 3"),
+    (["measure", "--subspace-rates", "1e-3,no"], r"--subspace-rates: input should be a valid number, .* got 'no'"),
+    (["measure", "--subspace-rates", "1e-3,-1"], r"--subspace-rates: input should be greater than 0, got '-1'"),
+    (["measure", "--config", "absent.yaml"], r"cannot read the configuration absent.yaml: No such file"),
+    (["measure", "--jobs", "0"], r"--jobs.*1; see intrinsic measure --help"),
+    (["measure", "--taks", "mrpc"], r"No such option: --taks .*--task.*; see intrinsic measure --help"),
+    (["mesure"], r"No such command 'mesure'. Did you mean 'measure'\?"),
+    (["report"], r"Missing argument 'DIR'; see intrinsic report --help"),
+    (["report", "absent"], r"no measurement at absent/result.json: .*intrinsic measure"),
+    (["ls", "runs", "absent"], r"no folder absent to look for runs in"),
+]
+
+
+@pytest.mark.parametrize(("args", "sentence"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_bad_input_is_one_sentence_and_exit_code_2(cli, args, sentence):
+    code, out, err = cli(*args, *(["--dry-run"] if args[0] == "measure" else []))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert re.search(sentence, err), err
+
+
+CONFIGS = [
+    ("task: {name: mrpc, limitt: 5}", r"unknown setting in `task` 'limitt'; available: .*; did you mean 'limit'\?"),
+    ("tsk: 3", r"unknown setting 'tsk'; available: .*; did you mean 'task'\?"),
+    ("- a", r"must be a mapping such as --dry-run prints, got list"),
+    ("a: [", r"is not YAML \(while parsing"),
+    ("optim: {learning_rate: 3e-4}", r"chooses its learning rates: set baseline_rates and subspace_rates"),
+    ("optim: {steps: -3}", r"--steps: input should be greater than or equal to 1, got -3 \(configuration c.yaml\)"),
+    ("task: mrpc", r"task: expected a mapping of settings \(name, data_dir, .*\), got 'mrpc'"),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), CONFIGS)
+def test_a_bad_configuration_is_one_sentence(cli, tmp_path, text, sentence):
+    (tmp_path / "c.yaml").write_text(text)
+    code, out, err = cli("measure", "--config", "c.yaml", "--dry-run")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert re.search(sentence, err), err
+
+
+def dry(cli, *args: str) -> MeasureSpec:
+    code, out, err = cli("measure", "--dry-run", *args)
+    assert (code, err) == (0, "")
+    return MeasureSpec.model_validate(yaml.safe_load(out))
+
+
+def test_no_flags_is_the_demo(cli):
+    assert dry(cli) == PRESETS["demo"]
+
+
+def test_a_seed_alone_stays_the_demo(cli):
+    assert dry(cli, "--seed", "3") == PRESETS["demo"].model_copy(update={"seed": 3})
+
+
+@pytest.mark.parametrize("flags", [("--task", "mrpc"), ("--model", "org/some-model"), ("--task", "rotten-tomatoes")])
+def test_naming_a_task_or_a_model_leaves_the_demo(cli, flags):
+    spec = dry(cli, *flags)
+    assert (spec.model.layers, spec.task.limit, spec.task.max_length) == (None, None, 128)
+    assert spec.optim == PRESETS["text"].optim
+
+
+@pytest.mark.parametrize(
+    ("flags", "task", "model"),
+    [
+        (("--task", "mnist", "--model", "lenet"), "mnist", "lenet"),
+        (("--task", "mnist"), "mnist", "mlp"),
+        (("--model", "vit-tiny"), "digits", "vit-tiny"),
+    ],
+)
+def test_vision_has_its_own_settings(cli, flags, task, model):
+    spec = dry(cli, *flags)
+    assert (spec.task.name, spec.model.name) == (task, model)
+    assert spec.optim == PRESETS["vision"].optim
+    assert not spec.structure_aware
+
+
+def test_a_preset_can_be_asked_for(cli):
+    spec = dry(cli, "--preset", "demo", "--task", "sst2")
+    assert (spec.task.name, spec.task.limit, spec.model.layers) == ("sst2", 6000, 2)
+
+
+EVERY_FLAG = """
+    --task files --data-dir d --text-columns a,b --label-column y --splits t,v --regression
+    --limit 7 --eval-limit none --max-length 9 --model m --revision r --layers 3 --pooling cls
+    --trust-remote-code --projection hashed --did --lambdas tensor --head free
+    --parameters no-embeddings --baseline-rates 1e-4 --subspace-rates 1e-3,2e-3 --baseline-seeds 2
+    --optimizer sgd --weight-decay 0.1 --schedule cosine --warmup 0.2 --clip none --steps 11
+    --batch-size 4 --eval-batch-size 5 --accumulate 6 --precision bf16 --eval-every 8 --policy best
+    --fraction 0.8 --target global:0.99 --search grid --low 2 --high 20 --resolution 2 --grid 2,4
+    --seeds 4 --guard-rates none --max-trials 12 --confidence 0.9 --seed 5
+"""
+
+
+def test_every_flag_reaches_its_setting(cli):
+    spec = dry(cli, *shlex.split(EVERY_FLAG))
+    changed = leaves(spec.model_dump()) - {"optim.learning_rate", "optim.epochs", "task.eval_limit"}
+    same = {path for path in changed if at(spec.model_dump(), path) == at(PRESETS["text"].model_dump(), path)}
+    assert same == set()
+    assert spec.target.model_dump() == {"kind": "global", "fraction": 0.8, "value": 0.99}
+    assert spec.search.guard_rates == ()
+    assert spec.optim.clip is None
+    assert spec.optim.epochs is None
+
+
+def at(tree: dict, path: str) -> object:
+    for key in path.split("."):
+        tree = tree[key]
+    return tree
+
+
+def test_flags_lie_on_top_of_the_file_and_the_file_on_the_preset(cli, tmp_path):
+    (tmp_path / "c.yaml").write_text(
+        "task: {name: sst2, limit: 50}\noptim: {steps: 9, precision: no}\ntarget: {kind: global, value: 0.7}\n"
+    )
+    spec = dry(cli, "--config", "c.yaml", "--limit", "60")
+    assert (spec.task.name, spec.task.limit, spec.optim.steps, spec.optim.epochs) == ("sst2", 60, 9, None)
+    assert (spec.optim.precision, spec.target.value, spec.model.layers) == ("no", 0.7, None)
+    spec = dry(cli, "--config", "c.yaml", "--epochs", "2", "--target", "own")
+    assert (spec.optim.steps, spec.optim.epochs, spec.target.kind, spec.target.value) == (None, 2, "own", None)
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--task", "mnist", "--model", "lenet", "--target", "global:1", "--grid", "3,5")]
+)
+def test_dry_run_output_is_a_configuration(cli, tmp_path, flags):
+    _, out, _ = cli("measure", "--dry-run", *flags)
+    (tmp_path / "again.yaml").write_text(out)
+    assert out.splitlines()[2].startswith("# expected: ")
+    code, again, _ = cli("measure", "--dry-run", "--config", "again.yaml")
+    assert code == 0
+    assert yaml.safe_load(again) == yaml.safe_load(out)
+    assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"], "a dry run writes nothing"
+
+
+def test_the_output_folder_is_named_after_task_model_and_method(cli):
+    for flags, name in [
+        ((), "runs/rotten-tomatoes-minilm-said"),
+        (("--task", "mrpc", "--model", "org/big model", "--did"), "runs/mrpc-org-big-model-did"),
+        (("--task", "mrpc", "--model", "/models/x-base/"), "runs/mrpc-x-base-said"),
+        (("--task", "files", "--data-dir", "/d/reviews.csv"), "runs/reviews.csv-minilm-said"),
+    ]:
+        assert cli("measure", "--dry-run", *flags)[1].splitlines()[1] == f"# output in {name}"
+
+
+def test_yaml_of_any_spec_reads_back():
+    for spec in PRESETS.values():
+        assert MeasureSpec.model_validate(yaml.safe_load(to_yaml(spec))).id == spec.id
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_a_file(cli, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(command, "app", lambda **_: 1 / 0)
+    code, out, err = cli("--help")
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "this is a bug in intrinsic" in err
+    assert "ZeroDivisionError" in err
+    (file,) = tmp_path.glob("intrinsic-traceback-*.txt")
+    assert str(file) in err
+    assert "Traceback" in file.read_text()
+
+
+def test_a_reader_that_went_away_is_no_error():
+    code = "import sys; from intrinsic_cli.main import main; sys.exit(main(['ls', 'tasks']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    with process.stderr as stream:
+        assert stream.read() == ""
+    assert process.wait() in (0, 1)
