@@ -377,6 +377,15 @@ def test_a_subspace_taken_off_says_so() -> None:
         subspace.detach()
 
 
+def test_a_module_replaced_behind_its_back_is_noticed() -> None:
+    model = small()
+    Subspace(model, 10)
+    model[2] = nn.Linear(5, 3)
+    model[0].to(torch.float32)
+    with pytest.raises(SpecError, match=r"was replaced.*detach\(\) before changing the model"):
+        model.double()
+
+
 def test_state_goes_out_and_in() -> None:
     model = tiny("convnet")
     subspace = Subspace(model, 40, head="free", head_names=["classifier"])

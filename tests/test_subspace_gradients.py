@@ -160,6 +160,21 @@ def test_a_selection_leaves_the_rest_at_theta_0() -> None:
     assert_close(subspace.lambdas.grad, d_lambdas, 1e-10)
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoints_behind_frozen_embeddings_still_get_their_gradient(reentrant: bool) -> None:
+    grads = []
+    for checkpointed in (False, True):
+        model = tiny("bert", torch.float64)
+        subspace = Subspace(model, D, parameters=lambda name: "embeddings" not in name)
+        somewhere(subspace)
+        if checkpointed:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+        loss_of(logits(model, batch_of("bert", torch.float64))).backward()
+        grads.append(subspace.theta.grad)
+    assert_close(*grads, 1e-10)
+
+
 def test_the_gradient_belongs_to_the_point_of_the_forward_pass() -> None:
     """A backward pass after theta_d has moved still sees the values its forward was made with."""
     model = tiny("bert", torch.float64)

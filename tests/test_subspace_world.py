@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
+from intrinsic.errors import SpecError
 from intrinsic.subspace import Subspace
 from tests.models_tiny import batch_of, logits, loss_of, tiny
 
@@ -89,6 +91,33 @@ def test_two_processes_exchange_d_numbers_a_step(tmp_path: Path) -> None:
     for name, want in alone.state_dict().items():
         assert torch.allclose(results[0]["state"][name], want, rtol=1e-10), name
         assert torch.equal(results[0]["state"][name], results[1]["state"][name])
+
+
+@pytest.fixture
+def one_process(tmp_path: Path) -> Iterator[None]:
+    dist.init_process_group("gloo", f"file://{tmp_path}/meet", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated:FutureWarning")
+@pytest.mark.parametrize(("reentrant", "static"), [(True, False), (True, True), (False, False)])
+def test_reentrant_checkpoints_under_ddp_are_refused_unless_the_graph_is_static(
+    one_process: None, reentrant: bool, static: bool
+) -> None:
+    """Else DDP would send off the first block's share of theta's gradient, and nothing would say so."""
+    alone = Subspace(tiny("vit"), 40)
+    loss_of(logits(alone.model, batch_of("vit"))).backward()
+    subspace = Subspace(tiny("vit"), 40)
+    subspace.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": reentrant})
+    model = DistributedDataParallel(subspace.model, static_graph=static)
+    loss = loss_of(logits(model, batch_of("vit")))
+    if reentrant and not static:
+        with pytest.raises(SpecError, match="use use_reentrant=False, or DDP's static_graph=True"):
+            loss.backward()
+        return
+    loss.backward()
+    assert torch.allclose(subspace.theta.grad, alone.theta.grad, rtol=1e-4, atol=1e-6)
 
 
 # ---------------------------------------------------------------------- the Trainer
@@ -177,7 +206,7 @@ def test_compiled_models_are_not_compiled_again_after_a_step(name: str, way: str
         model.compile(backend=counter)
     got = steps_of(compiled, subspace, name, 1)[:1]
     graphs = counter.frame_count
-    assert graphs == 1
+    assert graphs == 2  # one with gradients, one without
     model.load_state_dict(Subspace(tiny(name), 40).model.state_dict())
     got = steps_of(compiled, subspace, name, 4)
     assert counter.frame_count == graphs

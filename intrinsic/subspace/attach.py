@@ -50,10 +50,12 @@ class Subspace:
 
     Raises SpecError for settings that are wrong or that the model cannot meet.
 
-    Known limits. Reentrant gradient checkpointing needs inputs that require a gradient: if the embeddings
-    are not in the subspace, call `model.enable_input_require_grads()` (torch warns otherwise); with DDP it
-    needs static_graph=True, as for any shared parameter. Recurrent layers are tested on the CPU only.
-    nn.DataParallel and FSDP are not supported.
+    Known limits. `model.save_pretrained` and `torch.save(model.state_dict())` keep theta_d without theta_0: use
+    :meth:`save_pretrained`, or :meth:`merge` first. Reentrant gradient checkpointing needs inputs that require a
+    gradient where the embeddings are not in the subspace (transformers sees to it for token models; elsewhere torch
+    warns), and static_graph=True under DDP (refused otherwise). An nn.Sequential at
+    the root gains one last child. Recurrent layers are tested on the CPU only. nn.DataParallel and FSDP are not
+    supported.
     """
 
     model: nn.Module

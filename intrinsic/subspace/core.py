@@ -15,6 +15,7 @@ from intrinsic.errors import SpecError
 from intrinsic.projections import Projection, make_projection
 from intrinsic.subspace.layout import Entry, Slot
 from intrinsic.subspace.standin import Standins
+from intrinsic.subspace.watch import ReentrantWatch
 from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target, full_precision
 
 CORE = "intrinsic_subspace"
@@ -67,6 +68,7 @@ class Core(nn.Module):
         if scales:
             self.lambdas = nn.Parameter(torch.ones(scales, dtype=dtype, device=device))
         self.materialisations = 0
+        self._watch = ReentrantWatch()
         self._point: Point | None = None
         self._stamp: tuple[object, ...] = ()
         self._root: Callable[[], nn.Module | None] = weakref.ref(model)
@@ -133,6 +135,7 @@ class Core(nn.Module):
     def _before_part(self, module: nn.Module, args: object) -> None:
         """A part may be called without the whole (`generate` calls T5's encoder)."""
         if not torch.compiler.is_compiling():  # compiled code runs behind the whole model's own hook
+            self._watch.part()
             self.refresh(by_value=False)
 
     def refresh(self, *, by_value: bool) -> None:
@@ -239,6 +242,7 @@ class Core(nn.Module):
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
 def _refresh_eagerly(core: Core) -> None:
+    core._watch.whole()
     core.refresh(by_value=True)
 
 
@@ -255,5 +259,8 @@ def _above(model: nn.Module, owners: Sequence[nn.Module]) -> list[nn.Module]:
 def _alive(reference: Callable[[], nn.Module | None]) -> nn.Module:
     module = reference()
     if module is None:
-        raise SpecError("the model this subspace was attached to is gone; keep a reference to it")
+        raise SpecError(
+            "a module that the subspace was attached to is gone: it was replaced, or the model dropped; "
+            "detach() before changing the model, and keep a reference to it"
+        )
     return module
