@@ -418,8 +418,8 @@ def test_most_simulated_searches_stay_within_the_estimate(shape):
     for _ in range(12):
         curve = draw_curve(shape, rng, (16, 1024))
         respond = Responder(curve, 0.8, rng, penalty=1.0)
-        search(respond, make_target(TargetSpec(), respond.baseline(3), curve.floor), asked.search)
-        counts.append(respond.asked)
+        target = make_target(TargetSpec(), respond.baseline(3), curve.floor)
+        counts.append(len(search(respond, target, asked.search).points))
     assert sum(low <= count <= high for count in counts) >= 10, (low, high, counts)
 
 
