@@ -153,6 +153,8 @@ def test_decoders_know_their_padding(folders: dict[str, Path]) -> None:
         model: Any = loaded.model
         assert model.config.pad_token_id == loaded.preprocessor.pad_token_id == model_folders.VOCAB["</s>"]
         assert loaded.preprocessor.padding_side == "right"
+        batch = batch_of(loaded, model_folders.SHORT)
+        assert loaded.model(**batch).past_key_values is None  # keys kept for generation would cost memory
 
 
 def test_a_tokenizer_is_fitted_to_the_model(folders: dict[str, Path]) -> None:
