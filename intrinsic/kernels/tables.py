@@ -35,7 +35,8 @@ def chi(dof: int, bits: int = 12) -> NDArray[np.int64]:
 
 
 def _levels(bits: int) -> NDArray[np.float64]:
-    return (np.arange(2**bits, dtype=np.float64) + 0.5) / 2**bits
+    levels: NDArray[np.float64] = (np.arange(2**bits) + 0.5) / 2**bits
+    return levels
 
 
 def _fixed(quantiles: NDArray[np.float64]) -> NDArray[np.int64]:
