@@ -100,9 +100,7 @@ class Index:
         self._delete_files()
         self._open()
 
-    def rows(
-        self, stamps: Mapping[str, Stamp], where: str = "1", values: tuple[object, ...] = ()
-    ) -> list[Summary]:
+    def rows(self, stamps: Mapping[str, Stamp], where: str = "1", values: tuple[object, ...] = ()) -> list[Summary]:
         """Lines of the trials {id: stamp of its file}, by id, that meet an SQL condition."""
         query = f"SELECT {', '.join(COLUMNS)} FROM trials WHERE {where} ORDER BY trial_id"
         while True:

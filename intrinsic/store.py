@@ -201,9 +201,7 @@ def read_measurement(output_dir: str | os.PathLike[str], measure_id: str | None 
     try:
         return read_record(path, MeasureResult)
     except FileNotFoundError as error:
-        raise StoreError(
-            f"no measurement at {path}: `intrinsic measure --output-dir {folder}` makes one"
-        ) from error
+        raise StoreError(f"no measurement at {path}: `intrinsic measure --output-dir {folder}` makes one") from error
     except OSError as error:
         raise refused("read", path, error) from error
     except ValueError as error:
@@ -214,9 +212,7 @@ def _check_directory(path: Path) -> None:
     if not path.exists():
         raise StoreError(f"there is no directory {path}: name one that `intrinsic measure` wrote")
     if not path.is_dir():
-        raise StoreError(
-            f"expected a directory, got the file {path}: name one that `intrinsic measure` wrote"
-        )
+        raise StoreError(f"expected a directory, got the file {path}: name one that `intrinsic measure` wrote")
 
 
 def _check_identity(result: TrialResult, trial_id: str) -> None:

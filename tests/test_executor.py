@@ -175,9 +175,7 @@ def test_an_idle_worker_that_dies_is_replaced(store, log):
     pool = WorkerPool(2, tells_threads)
     first = run_trials(specs(1), store, executor=pool)[0]
     os.kill(int(first.train.scores["pid"]), signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while os.path.exists(f"/proc/{int(first.train.scores['pid'])}/exe") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: not alive(str(int(first.train.scores["pid"]))))
     second = run_trials(specs(2), store, executor=pool)[1]
     pool.close()
     assert second.run.status == "ok"
