@@ -27,6 +27,11 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """A worker has taken its next trial."""
+
+
+@dataclass(frozen=True)
 class News:
     """How far a worker's trial is."""
 
@@ -57,6 +62,7 @@ def serve(connection: Connection, pickled: bytes, threads: int, parent: int) -> 
     while True:
         try:
             spec = connection.recv()
+            connection.send(Begun())
         except (EOFError, OSError):
             return
         try:

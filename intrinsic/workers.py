@@ -20,7 +20,7 @@ from typing import Protocol
 from intrinsic.attempt import Attempt, Progress, Runner, default_runner
 from intrinsic.errors import IntrinsicError, SpecError
 from intrinsic.records import TrialResult
-from intrinsic.serve import News, Raised, Ready, serve
+from intrinsic.serve import Begun, News, Raised, Ready, serve
 from intrinsic.spec import TrialSpec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -118,11 +118,13 @@ class WorkerPool:
 
     def start(self, spec: TrialSpec, progress: Progress) -> None:
         attempt = Attempt(spec, progress)  # before the worker is up: the user waits for that too
-        worker = self._rested() or _Worker(self._runner, self._threads)
-        worker.attempt = attempt
+        self._hand_over(attempt, self._rested() or _Worker(self._runner, self._threads))
+
+    def _hand_over(self, attempt: Attempt, worker: _Worker) -> None:
+        worker.attempt, worker.begun = attempt, False
         self._busy.append(worker)
         with suppress(OSError):  # it died just now: poll() finds out
-            worker.connection.send(spec)
+            worker.connection.send(attempt.spec)
 
     def poll(self, seconds: float) -> list[TrialResult]:
         if not self._busy:
@@ -163,20 +165,27 @@ class WorkerPool:
             return self._bury(worker)
         if isinstance(message, Ready):
             worker.ready = True
+        elif isinstance(message, Begun):
+            worker.begun = True
         elif isinstance(message, News):
             worker.attempt.progress(message.step, message.steps, message.loss)
         else:
             self._busy.remove(worker)
             self._idle.append(worker)
+            worker.rested = True
             if isinstance(message, Raised):
                 raise message.rebuilt()
             assert isinstance(message, TrialResult)
             return message
         return None
 
-    def _bury(self, worker: _Worker) -> TrialResult:
+    def _bury(self, worker: _Worker) -> TrialResult | None:
+        """The failed trial of a lost worker; None if another worker can still try."""
         self._busy.remove(worker)
         worker.kill()
+        if worker.rested and not worker.begun:  # it was lost between two trials, not by this one
+            self._hand_over(worker.attempt, _Worker(self._runner, self._threads))
+            return None
         code = worker.process.exitcode
         if not worker.ready and code is not None and code >= 0:
             raise IntrinsicError(
@@ -199,7 +208,7 @@ class _Worker:
         with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))), _interrupts_held():
             self.process.start()
         theirs.close()  # else its end would never show as an end of file here
-        self.ready = False
+        self.ready = self.rested = self.begun = False
         self.attempt: Attempt
 
     def kill(self) -> TrialResult | None:
