@@ -10,7 +10,7 @@ from statistics import fmean
 
 from intrinsic.errors import SpecError
 from intrinsic.executor import Damaged, Event, Finished, Progress, Reused, Started, Waiting
-from intrinsic.plan import Plan
+from intrinsic.measurement.plan import Plan
 from intrinsic.records import TrialResult
 from intrinsic.search import Target, make_target
 from intrinsic.spec import MeasureSpec, TrialSpec

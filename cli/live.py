@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from intrinsic.executor import Event
-from intrinsic.plan import Plan
+from intrinsic.measurement.plan import Plan
 from intrinsic.report import words
 from intrinsic.spec import MeasureSpec
 

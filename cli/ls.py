@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intrinsic.claims import take
 from intrinsic.errors import StoreError, UnknownName
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
 from intrinsic.report import words
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.store import Store, read_measurement
+from intrinsic.store.claims import take
 from intrinsic.tasks import TASKS
 
 Rows = Sequence[tuple[str, ...]]

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from intrinsic.measure import Estimate, estimate, measure
+from intrinsic.measurement import Estimate, estimate, measure
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 

@@ -239,8 +239,8 @@ PRESETS: dict[str, MeasureSpec] = {
         model=ModelSpec(name="mlp"),
         structure_aware=False,
         optim=OptimSpec(epochs=10, batch_size=128, eval_batch_size=1024),
-        baseline_rates=(5e-4, 1e-3, 2e-3),
-        subspace_rates=(5e-3, 1e-2, 2e-2),
+        baseline_rates=(1e-3, 2e-3, 4e-3),
+        subspace_rates=(2e-2, 4e-2, 8e-2),
     ),
 }
 """Complete starting points; flags and a configuration file change single fields of one of them."""

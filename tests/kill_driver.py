@@ -26,7 +26,7 @@ SPEC = synthetic.measure_spec(
 
 def run(directory: str, log: str, jobs: int, spec: MeasureSpec = SPEC) -> None:
     """One measurement; its number of jobs must not show in its result."""
-    from intrinsic.measure import measure
+    from intrinsic.measurement import measure
 
     os.environ["SYNTHETIC_LOG"] = log
     measure(spec, directory, jobs=jobs, runner=synthetic.run, command="the same command")
@@ -46,7 +46,7 @@ def fork(request: dict) -> int:
 
 def main() -> None:
     # Here and not above: worker processes import this file too, and need none of it.
-    import intrinsic.measure  # noqa: F401
+    import intrinsic.measurement  # noqa: F401
 
     print("ready", flush=True)
     for line in sys.stdin:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from toy import ToyTask
 
-from intrinsic.batches import Share, TrainBatches, by_length, epoch_order, step_indices, total_steps
 from intrinsic.spec import OptimSpec
+from intrinsic.training.batches import Share, TrainBatches, by_length, epoch_order, step_indices, total_steps
 
 
 def test_every_epoch_sees_every_example_once_in_another_order() -> None:

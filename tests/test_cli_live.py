@@ -12,7 +12,7 @@ from intrinsic_cli.live import LiveTable
 from rich.console import Console
 
 from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Waiting
-from intrinsic.plan import Plan
+from intrinsic.measurement.plan import Plan
 from intrinsic.spec import PRESETS, TargetSpec
 
 SPEC = PRESETS["demo"]

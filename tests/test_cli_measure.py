@@ -13,12 +13,12 @@ from intrinsic_cli import main as command
 from intrinsic_cli import measure as verb
 from records_fake import measured
 
-import intrinsic.measure
-from intrinsic.claims import take
+import intrinsic.measurement
 from intrinsic.errors import DataError
 from intrinsic.records import MeasureResult
 from intrinsic.spec import PRESETS
 from intrinsic.store import Store
+from intrinsic.store.claims import take
 
 SMALL = shlex.split("--low 8 --high 512 --resolution 2 --seeds 2 --guard-rates none --steps 10 --output-dir out")
 FILES = {"result.json", "result.md", "result.tex", "curve.csv", "curve.png", "curve.pdf"}
@@ -31,7 +31,7 @@ def cli(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*args: str, runner=synthetic.run) -> tuple[int, str, str]:
-        monkeypatch.setattr(verb, "measure", functools.partial(intrinsic.measure.measure, runner=runner))
+        monkeypatch.setattr(verb, "measure", functools.partial(intrinsic.measurement.measure, runner=runner))
         code = command.main(list(args))
         out, err = capsys.readouterr()
         return code, out, err
@@ -112,7 +112,7 @@ def test_errors_in_the_middle_end_in_one_sentence(cli, monkeypatch, tmp_path, er
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(intrinsic.measure, "_investigate", broken)
+    monkeypatch.setattr(intrinsic.measurement, "_investigate", broken)
     code, _, err = cli("measure", *SMALL)
     assert code == (2 if isinstance(error, DataError) else 1)
     assert err.count("\n") == 1

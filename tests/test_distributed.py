@@ -19,7 +19,7 @@ from toy import ToyTask, loaded
 from accelerate.state import PartialState
 from test_methods import SPECS
 from intrinsic.methods import attach
-from intrinsic.runtime import is_main_process
+from intrinsic.training.runtime import is_main_process
 from intrinsic.spec import OptimSpec, SeedSpec
 from intrinsic.training import fit
 

@@ -15,8 +15,8 @@ import synthetic
 
 from intrinsic.errors import DataError, Diverged, IntrinsicError, SpecError, StoreError, UnknownName
 from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Waiting, run_trials
+from intrinsic.executor.workers import WorkerPool, available_cores
 from intrinsic.store import Store
-from intrinsic.workers import WorkerPool, available_cores
 
 PATH = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 """For scripts in processes of their own that use the modules beside this one."""
@@ -416,7 +416,7 @@ def test_nothing_here_imports_torch():
 
 
 def test_the_error_tree_survives_the_way_from_a_worker():
-    from intrinsic.serve import Raised
+    from intrinsic.executor.serve import Raised
 
     assert type(Raised("DataError", "x").rebuilt()) is DataError
     assert type(Raised("UnknownName", "x").rebuilt()) is SpecError

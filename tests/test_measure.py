@@ -10,11 +10,11 @@ import pytest
 import synthetic
 
 from intrinsic.errors import DataError, IntrinsicError, SpecError, StoreError
-from intrinsic.estimate import _search_trials, estimate
 from intrinsic.executor import Finished, Reused
-from intrinsic.measure import measure
-from intrinsic.plan import Plan
-from intrinsic.rates import choose_rate
+from intrinsic.measurement import measure
+from intrinsic.measurement.estimate import _search_trials, estimate
+from intrinsic.measurement.plan import Plan
+from intrinsic.measurement.rates import choose_rate
 from intrinsic.search import make_target, search
 from intrinsic.search.simulate import SHAPES, Responder, draw_curve
 from intrinsic.spec import SearchSpec, TargetSpec, TaskSpec
@@ -129,7 +129,7 @@ def test_two_jobs_give_the_same_result_as_one(tmp_path):
 
 
 def test_the_default_command_gives_the_result_again(tmp_path):
-    import intrinsic.measure as module
+    import intrinsic.measurement as module
     from intrinsic.spec import MeasureSpec
 
     result = measure(spec(), tmp_path, runner=synthetic.run)
@@ -424,5 +424,5 @@ def test_most_simulated_searches_stay_within_the_estimate(shape):
 
 
 def test_nothing_here_imports_torch():
-    code = "import intrinsic.measure, sys; sys.exit('torch' in sys.modules)"
+    code = "import intrinsic.measurement, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

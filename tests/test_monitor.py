@@ -10,9 +10,9 @@ from toy import Loaded, ToyTask, loaded, one_thread
 
 from intrinsic.errors import Diverged
 from intrinsic.methods import attach
-from intrinsic.monitor import Monitor
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
 from intrinsic.training import fit
+from intrinsic.training.monitor import Monitor
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 __all__ = ["one_thread"]

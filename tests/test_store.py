@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from intrinsic import claims
 from intrinsic.errors import StoreError
-from intrinsic.store import Store, read_measurement
+from intrinsic.store import Store, claims, read_measurement
 
 
 @pytest.fixture
@@ -202,7 +201,7 @@ def test_the_index_is_in_wal_mode_and_notices_what_others_do_to_the_files(store)
 
 def test_a_locked_index_is_done_without(store, monkeypatch):
     ids = filled(store)
-    monkeypatch.setattr("intrinsic.index.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("intrinsic.store.index.BUSY_SECONDS", 0.05)
     holder = sqlite3.connect(store.path / "index.sqlite", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with Store(store.path) as other:
@@ -229,7 +228,8 @@ def test_a_write_cut_short_by_the_kernel_leaves_nothing(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
 
     code = (
-        "import sys, synthetic\nfrom intrinsic.disk import write_atomically\nfrom intrinsic.errors import StoreError\n"
+        "import sys, synthetic\nfrom intrinsic.store.disk import write_atomically\n"
+        "from intrinsic.errors import StoreError\n"
         "from pathlib import Path\n"
         "try: write_atomically(Path(sys.argv[1]), 'x' * 2000)\n"
         "except StoreError as error: print(error)\n"

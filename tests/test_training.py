@@ -14,12 +14,12 @@ from accelerate.state import AcceleratorState
 from torch import nn
 from toy import Loaded, Net, ToyTask, collate, loaded, one_thread
 
-from intrinsic.batches import epoch_order
 from intrinsic.errors import DataError, SpecError
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
 from intrinsic.training import FitReport, fit, make_optimizer, rate_factor
+from intrinsic.training.batches import epoch_order
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 __all__ = ["one_thread"]

@@ -14,12 +14,12 @@ import torch
 from model_folders import save_text_model
 from toy import one_thread
 
-from intrinsic import ingredients, trial
+from intrinsic import trial
 from intrinsic.errors import DataError, ModelError, SpecError, UnknownName
-from intrinsic.ingredients import forget
 from intrinsic.records import TrialResult
 from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec, TaskSpec, TrialSpec
-from intrinsic.trial import Interrupted, run_trial
+from intrinsic.trial import Interrupted, ingredients, run_trial
+from intrinsic.trial.ingredients import forget
 
 pytestmark = pytest.mark.usefixtures("one_thread", "_fresh")
 __all__ = ["one_thread"]

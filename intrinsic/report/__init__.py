@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intrinsic.disk import prepare, write_atomically
 from intrinsic.records import MeasureResult
+from intrinsic.store.disk import prepare, write_atomically
 
 __all__ = ["contents", "write_report"]
 

@@ -2,13 +2,15 @@
 
 Model, with x = log2 d and R the range of all scores seen:
 
-    score at d  =  f(x) + eps,                 eps ~ N(0, sigma^2), the same for the baseline's scores
+    score at d  =  f(x) + eps,                 eps ~ N(0, sigma^2)
+    baseline    =  mu_B + eps_B,               eps_B ~ N(0, (rho sigma)^2), rho near 1
     f(x)        =  a + b (x - x_mid) + g(x),   a ~ N(middle, (2R)^2), b ~ N(R/8, (R/4)^2)
     g           ~  GP(0, s^2 Matern-3/2 with length l octaves)
     tau         =  offset + weight * mu_B,     mu_B under a flat prior
 
-sigma, s and l are not chosen but averaged over, on a grid with equal prior weights (log-spaced: a
-log-uniform prior), so that few trials give Student-like tails. Draws of the whole path given the data come
+sigma, s, l and rho are not chosen but averaged over, on grids. Those of sigma, s and l have equal prior weights
+(log-spaced: a log-uniform prior), so that few trials give Student-like tails; log rho ~ N(0, RATIO_SD^2), for
+full fine-tuning may well be quieter than a subspace, or noisier. Draws of the whole path given the data come
 from Matheron's rule (a prior path plus its kriged residual), each with its own sigma, s, l and tau.
 
 A draw need not rise, the true curve (nearly) does: each draw is projected on the rising curves
@@ -40,6 +42,9 @@ AMPLITUDES = np.array([0.06, 0.2, 0.5])
 """s, in units of R."""
 LENGTHS = np.array([1.0, 2.5, 6.0])
 """l, in octaves of d."""
+RATIOS = np.exp(np.linspace(-1.5, 1.5, 9))
+"""rho, the baseline's noise against the search's."""
+RATIO_SD = 0.5
 LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
 PER_CELL = 4
 """Points of the fine axis between two neighbouring dimensions."""
@@ -84,9 +89,11 @@ def posterior(cells: Sequence[Cell], target: Target, dims: tuple[int, ...], draw
     where = np.array([dims.index(cell.d) * PER_CELL for cell in cells])
     means = (np.array([cell.mean for cell in cells]) - middle) / unit
     counts = np.array([cell.count for cell in cells], dtype=float)
-    chosen = _choose(_log_weights(x[where], means, counts, _within(cells, target, unit)), draws)
+    ratios = _ratio_weights(target, unit)
+    log_weights, covariances = _log_weights(x[where], means, counts, _within(cells, unit))
+    chosen = _choose(log_weights + np.tile(np.log(ratios.sum(axis=1)), _repeats()), covariances, draws)
     paths = _paths(dims, where, means, counts, chosen) * unit + middle
-    targets = _targets(target, chosen[0], unit, draws)
+    targets = _targets(target, _baseline_noise(chosen[0], ratios) * unit)
     return Posterior(x, paths, targets, _crossings(x, paths - targets[:, None], where, counts))
 
 
@@ -121,10 +128,24 @@ def _scale(cells: Sequence[Cell], target: Target) -> tuple[float, float]:
     return (high - low) or max(abs(high), 1.0) * 1e-6, (high + low) / 2
 
 
-def _within(cells: Sequence[Cell], target: Target, unit: float) -> tuple[float, int]:
-    """Pooled sum of squares (in units of R) and its degrees of freedom, the baseline's among them."""
-    squares = sum(cell.squares for cell in cells) + target.squares
-    return squares / unit**2, sum(cell.count - 1 for cell in cells) + target.df
+def _within(cells: Sequence[Cell], unit: float) -> tuple[float, int]:
+    """Pooled sum of squares within cells (in units of R) and its degrees of freedom."""
+    return sum(cell.squares for cell in cells) / unit**2, sum(cell.count - 1 for cell in cells)
+
+
+def _ratio_weights(target: Target, unit: float) -> Array:
+    """[sigmas, ratios] prior of rho times the likelihood of the baseline's spread, up to a common factor."""
+    sigmas = SIGMAS[:, None] * RATIOS
+    log = -((np.log(RATIOS) / RATIO_SD) ** 2) / 2 - target.df * np.log(sigmas)
+    log = log - target.squares / unit**2 / (2 * sigmas**2)
+    return np.asarray(np.exp(np.maximum(log - log.max(), -600)))
+
+
+def _baseline_noise(sigmas: Array, ratios: Array) -> Array:
+    """[M] rho sigma for each draw's sigma, rho drawn given sigma."""
+    given = np.cumsum(ratios, axis=1)[np.searchsorted(SIGMAS, sigmas)]
+    level = _uniforms(len(sigmas))[:, None] * given[:, -1:]
+    return np.asarray(sigmas * RATIOS[(given < level).sum(axis=1)])
 
 
 @lru_cache(maxsize=1)
@@ -132,6 +153,11 @@ def _combinations() -> tuple[Array, Array, npt.NDArray[np.int64]]:
     """sigma, s and index of l for every combination, sorted by l."""
     ells, amps, sigmas = np.meshgrid(np.arange(len(LENGTHS)), AMPLITUDES, SIGMAS, indexing="ij")
     return sigmas.ravel(), amps.ravel(), ells.ravel()
+
+
+def _repeats() -> int:
+    """How often the noise grid is repeated in the combinations."""
+    return len(AMPLITUDES) * len(LENGTHS)
 
 
 def _matern(left: Array, right: Array, length: float) -> Array:
@@ -165,9 +191,8 @@ def _log_weights(x: Array, means: Array, counts: Array, within: tuple[float, int
     return -log_det - (white**2).sum(axis=1) / 2 - df * np.log(sigmas) - squares / (2 * sigmas**2), covariances
 
 
-def _choose(weighed: tuple[Array, Array], draws: int) -> tuple[Array, Array, npt.NDArray[np.int64], Array]:
+def _choose(log_weights: Array, covariances: Array, draws: int) -> tuple[Array, Array, npt.NDArray[np.int64], Array]:
     """Systematic resampling: for each draw sigma, s, index of l, and the inverse covariance [M, n, n]."""
-    log_weights, covariances = weighed
     weights = np.exp(log_weights - log_weights.max())
     levels = (np.arange(draws) + 0.5) / draws * weights.sum()
     picked = np.minimum(np.searchsorted(np.cumsum(weights), levels), len(weights) - 1)
@@ -180,6 +205,11 @@ def _choose(weighed: tuple[Array, Array], draws: int) -> tuple[Array, Array, npt
 def _normals(draws: int, columns: int, stream: int) -> Array:
     generator = np.random.Generator(np.random.Philox(key=[KEY, stream]))
     return generator.standard_normal((draws, columns))
+
+
+@lru_cache(maxsize=4)
+def _uniforms(draws: int) -> Array:
+    return np.random.Generator(np.random.Philox(key=[KEY, 4])).random(draws)
 
 
 @lru_cache(maxsize=8)
@@ -215,11 +245,11 @@ def _paths(
     return np.asarray(paths)
 
 
-def _targets(target: Target, sigmas: Array, unit: float, draws: int) -> Array:
+def _targets(target: Target, noise: Array) -> Array:
     if target.weight == 0:
-        return np.full(draws, target.value)
-    spread = target.weight * sigmas * unit / np.sqrt(len(target.baseline))
-    return np.asarray(target.value + spread * _normals(draws, 1, 3)[:, 0])
+        return np.full(len(noise), target.value)
+    spread = target.weight * noise / np.sqrt(len(target.baseline))
+    return np.asarray(target.value + spread * _normals(len(noise), 1, 3)[:, 0])
 
 
 def _crossings(x: Array, above: Array, where: npt.NDArray[np.int64], counts: Array) -> Array:

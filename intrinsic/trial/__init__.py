@@ -17,14 +17,14 @@ from typing import Any
 import torch
 
 from intrinsic.errors import DataError, Diverged, ModelError, SpecError
-from intrinsic.ingredients import data_of, model_of, task_of
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
 from intrinsic.records import Meta, TrialResult, TrialRun, TrialStatus, TrialTrain
-from intrinsic.runtime import device_name, is_main_process
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks.base import Task
 from intrinsic.training import FitReport, Progress, fit
+from intrinsic.training.runtime import device_name, is_main_process
+from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 __all__ = ["Interrupted", "run_trial"]
 
@@ -65,9 +65,7 @@ def run_trial(
     hashes: dict[str, str] = {}
     with _threads(threads):
         status, error = _attempt(spec, save_dir, progress, facts, hashes)
-        meta = Meta(
-            versions=_versions(), device=device_name(), threads=torch.get_num_threads(), hashes=hashes
-        )
+        meta = Meta(versions=_versions(), device=device_name(), threads=torch.get_num_threads(), hashes=hashes)
     if status == "out-of-memory":
         _free_memory()
     run = TrialRun(

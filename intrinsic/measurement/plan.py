@@ -8,11 +8,11 @@ from typing import Literal
 
 from intrinsic.errors import IntrinsicError
 from intrinsic.executor import Event, OnEvent, Reused, run_trials
+from intrinsic.executor.workers import Executor
 from intrinsic.records import Cost, Meta, SearchResult, TrialResult, TrialRow, TrialTrain
 from intrinsic.seeds import derive
 from intrinsic.spec import MeasureSpec, MethodSpec, SeedSpec, TrialSpec
 from intrinsic.store import Store
-from intrinsic.workers import Executor
 
 Role = Literal["baseline-rate", "baseline", "subspace-rate", "search"]
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from intrinsic.index import Summary
-from intrinsic.rates import EXTENSIONS
+from intrinsic.measurement.rates import EXTENSIONS
 from intrinsic.search import dimensions
 from intrinsic.spec import MeasureSpec, digest
 from intrinsic.store import Store
+from intrinsic.store.index import Summary
 
 Range = tuple[float, float]
 

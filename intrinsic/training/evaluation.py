@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from intrinsic.batches import Batch, Collate, Share, by_length, gather_batch
 from intrinsic.errors import DataError
+from intrinsic.training.batches import Batch, Collate, Share, by_length, gather_batch
 
 Answers = tuple[NDArray[Any], NDArray[Any]]
 

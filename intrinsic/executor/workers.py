@@ -17,10 +17,10 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Protocol
 
-from intrinsic.attempt import Attempt, Progress, Runner, default_runner
 from intrinsic.errors import IntrinsicError, SpecError
+from intrinsic.executor.attempt import Attempt, Progress, Runner, default_runner
+from intrinsic.executor.serve import Begun, News, Raised, Ready, serve
 from intrinsic.records import TrialResult
-from intrinsic.serve import Begun, News, Raised, Ready, serve
 from intrinsic.spec import TrialSpec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

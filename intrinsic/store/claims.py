@@ -13,7 +13,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from intrinsic.disk import refused
+from intrinsic.store.disk import refused
 
 try:
     import fcntl

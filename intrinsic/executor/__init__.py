@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from intrinsic.attempt import Runner
-from intrinsic.claims import Claim
 from intrinsic.errors import StoreError
+from intrinsic.executor.attempt import Runner
+from intrinsic.executor.workers import Executor, make_executor
 from intrinsic.records import TrialResult
 from intrinsic.spec import TrialSpec
 from intrinsic.store import Store
-from intrinsic.workers import Executor, make_executor
+from intrinsic.store.claims import Claim
 
 POLL_SECONDS = 0.2
 """How often a trial that another process runs is looked after."""

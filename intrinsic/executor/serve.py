@@ -1,4 +1,4 @@
-"""The life of a worker process, and the messages it sends to intrinsic.workers. No torch until a trial runs."""
+"""The life of a worker process, and the messages it sends to `workers`. No torch until a trial runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
 from intrinsic import errors
-from intrinsic.attempt import Attempt, Runner, default_runner
 from intrinsic.errors import IntrinsicError, SpecError
+from intrinsic.executor.attempt import Attempt, Runner, default_runner
 
 PROGRESS_SECONDS = 0.05
 """A worker tells of its progress no more often than this."""

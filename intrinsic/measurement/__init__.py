@@ -8,7 +8,7 @@
    possible); the search guards it.
 4. Search: `intrinsic.search.search` asks for trials at (d, seed, rate factor) until d90 is known.
 
-How a rate is chosen, and when its grid grows: `intrinsic.rates`.
+How a rate is chosen, and when its grid grows: `intrinsic.measurement.rates`.
 
 Selection bias. Rates are chosen by their score on the evaluation split, the split that d90 is defined
 on. The best of several scores is biased upwards, so no score that took part in a choice is used again: the
@@ -31,17 +31,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
-from intrinsic.attempt import Runner
 from intrinsic.errors import SpecError
-from intrinsic.estimate import Estimate, estimate
 from intrinsic.executor import OnEvent
-from intrinsic.plan import Campaign, Plan, signed, signed_score, unsigned
-from intrinsic.rates import choose_rate
+from intrinsic.executor.attempt import Runner
+from intrinsic.executor.workers import make_executor
+from intrinsic.measurement.estimate import Estimate, estimate
+from intrinsic.measurement.plan import Campaign, Plan, signed, signed_score, unsigned
+from intrinsic.measurement.rates import choose_rate
 from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
 from intrinsic.search import Ask, Target, dimensions, make_target, search
 from intrinsic.spec import MeasureSpec
 from intrinsic.store import Store
-from intrinsic.workers import make_executor
 
 __all__ = ["Estimate", "estimate", "measure"]
 
@@ -79,7 +79,7 @@ def measure(
     run as asked); KeyboardInterrupt leaves all finished trials stored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
+    again = command or f"intrinsic.measurement(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
         campaign = Campaign(spec, store, executor, on_event)
         findings = _investigate(campaign)

@@ -4,7 +4,7 @@
       trials/<trial id>.json           the truth; written whole or not at all
       trials/<trial id>.json.damaged   a file that could not be read, moved aside when its trial ran again
       claims/<trial id>.lock           exists while a process runs that trial
-      index.sqlite                     a cache over trials/ (intrinsic.index); may be deleted at any time
+      index.sqlite                     a cache over trials/ (intrinsic.store.index); may be deleted at any time
       results/<measure id>.json        every measurement made in this directory
       result.json                      a copy of the newest one
 
@@ -18,7 +18,7 @@ otherwise run into the same wall again every time: to try it elsewhere, delete t
 another directory.
 
 Several processes may work on one directory: a process claims a trial before it runs it
-(intrinsic.claims), and who finds it claimed waits for the result.
+(intrinsic.store.claims), and who finds it claimed waits for the result.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from intrinsic.claims import Claim, take
-from intrinsic.disk import prepare, read_record, refused, write_atomically
 from intrinsic.errors import StoreError
-from intrinsic.index import Index, Stamp, Summary, summarise
 from intrinsic.records import MeasureResult, TrialResult
+from intrinsic.store.claims import Claim, take
+from intrinsic.store.disk import prepare, read_record, refused, write_atomically
+from intrinsic.store.index import Index, Stamp, Summary, summarise
 
 ANSWERS = ("ok", "diverged", "out-of-memory")
 """Statuses that are not run again."""

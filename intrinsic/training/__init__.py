@@ -15,15 +15,15 @@ from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from intrinsic.batches import Batch, Micro, Share, TrainBatches
-from intrinsic.evaluation import Answers, Evaluator, keep_modes
 from intrinsic.methods.base import Trainable
-from intrinsic.monitor import Monitor, Progress
 from intrinsic.records import HistoryPoint
-from intrinsic.runtime import Logits, distribute, own_accelerator, own_randomness, same_buffers
 from intrinsic.seeds import derive
 from intrinsic.spec import OptimSpec
 from intrinsic.tasks.base import Prepared, Task
+from intrinsic.training.batches import Batch, Micro, Share, TrainBatches
+from intrinsic.training.evaluation import Answers, Evaluator, keep_modes
+from intrinsic.training.monitor import Monitor, Progress
+from intrinsic.training.runtime import Logits, distribute, own_accelerator, own_randomness, same_buffers
 
 __all__ = ["FitReport", "Progress", "fit", "rate_factor"]
 
