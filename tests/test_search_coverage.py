@@ -46,6 +46,7 @@ def test_interval_covers_the_truth_on_other_seeds(seed):
         Scenario("rate wrong", penalty=(4.0, 8.0), best_rate=2.0),
         Scenario("heavy tails", tails=4.0),
         Scenario("near an end", d90=(4.5, 7.0)),
+        Scenario("quiet baseline", baseline_noise=1 / 3),
     ],
     ids=lambda scenario: scenario.name,
 )

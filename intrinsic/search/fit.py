@@ -38,13 +38,13 @@ Array = npt.NDArray[np.float64]
 
 SIGMAS = np.geomspace(0.003, 0.8, 14)
 """Noise, in units of the range R."""
-AMPLITUDES = np.array([0.06, 0.2, 0.5])
+AMPLITUDES = np.array([0.04, 0.12, 0.36])
 """s, in units of R."""
-LENGTHS = np.array([1.0, 2.5, 6.0])
+LENGTHS = np.array([1.5, 3.0, 8.0])
 """l, in octaves of d."""
 RATIOS = np.exp(np.linspace(-1.5, 1.5, 9))
 """rho, the baseline's noise against the search's."""
-RATIO_SD = 0.5
+RATIO_SD = 0.35
 LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
 PER_CELL = 4
 """Points of the fine axis between two neighbouring dimensions."""

@@ -97,10 +97,12 @@ class Responder:
     best_rate: float = 1.0
     tails: float | None = None
     """Degrees of freedom of Student noise, scaled to the same standard deviation; None: normal."""
+    baseline_noise: float = 1.0
+    """The baseline's noise in units of the trials'."""
 
     def baseline(self, seeds: int) -> list[float]:
         """Scores of full fine-tuning."""
-        return [self.curve.plateau + self._noise() for _ in range(seeds)]
+        return [self.curve.plateau + self.baseline_noise * self._noise() for _ in range(seeds)]
 
     def __call__(self, asks: Sequence[Ask]) -> list[float | None]:
         return [self._score(ask) for ask in asks]
@@ -123,7 +125,9 @@ class Scenario:
     name: str = "standard"
     spec: SearchSpec = field(default_factory=SearchSpec)
     noises: tuple[float, ...] = (0.3, 1.0, 2.5)
-    """Points; the baseline's scores have the same noise."""
+    """Points."""
+    baseline_noise: float = 1.0
+    """The baseline's noise in units of the trials'."""
     baseline_seeds: tuple[int, ...] = (3, 4, 5)
     """One of them, at random, for each curve."""
     d90: tuple[float, float] = (12.0, 1400.0)
@@ -179,7 +183,7 @@ def tally(scenario: Scenario, shape: str, noise: float, curves: int, seed: int) 
 def _run(scenario: Scenario, shape: str, noise: float, rng: np.random.Generator) -> tuple[Curve, SearchResult]:
     curve = draw_curve(shape, rng, scenario.d90)
     penalty = rng.uniform(*scenario.penalty)
-    responder = Responder(curve, noise, rng, penalty, scenario.best_rate, scenario.tails)
+    responder = Responder(curve, noise, rng, penalty, scenario.best_rate, scenario.tails, scenario.baseline_noise)
     baseline = responder.baseline(int(rng.choice(scenario.baseline_seeds)))
     return curve, search(responder, make_target(TargetSpec(), baseline, None), scenario.spec)
 
