@@ -40,7 +40,6 @@ STYLE: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "legend.fontsize": 7,
     "pdf.fonttype": 42,
-    "ps.fonttype": 42,
     "path.simplify": False,
 }
 SIZE = (5.5, 3.4)
@@ -112,9 +111,10 @@ def _frame(axes: Axes, result: MeasureResult, trials: list[TrialRow]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(min(tried) / 1.25, max(tried) * 1.25)
     axes.set_ylim(*_y_limits(outcome, trials))
-    decades = max(tried) / min(tried)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2e3 else (1,), numticks=15))
-    axes.xaxis.set_minor_locator(NullLocator() if decades < 2e3 else LogLocator(subs=(2, 5), numticks=15))
+    width = max(tried) / min(tried)
+    labelled = (1, 2, 3, 5, 7) if width < 30 else (1, 2, 5) if width < 2e3 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=labelled, numticks=15))
+    axes.xaxis.set_minor_locator(NullLocator() if width < 2e3 else LogLocator(subs=(2, 5), numticks=15))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("subspace dimension d", color=INK)
@@ -223,9 +223,9 @@ def _interval_bar(axes: Axes, outcome: MeasureOutcome, d: int, target: float) ->
     low, high = outcome.search.interval
     ends = (left if low is None else low, right if high is None else high)
     axes.plot([d, d], [axes.get_ylim()[0], target], color=INK, linewidth=0.6, linestyle=":", zorder=2)
-    axes.plot(ends, [target] * 2, color=INK, linewidth=2, solid_capstyle="butt", zorder=4)
+    axes.plot(ends, [target] * 2, color=INK, linewidth=1.8, solid_capstyle="butt", zorder=2.5)  # below the trials
     for end, mark in ((ends[0], "<" if low is None else "|"), (ends[1], ">" if high is None else "|")):
-        axes.plot([end], [target], marker=mark, color=INK, markersize=6, zorder=4, clip_on=False)
+        axes.plot([end], [target], marker=mark, color=INK, markersize=6, zorder=2.5, clip_on=False)
     axes.plot([d], [target], marker="D", color=INK, markersize=4.5, markeredgecolor="white", zorder=5)
 
 
