@@ -36,8 +36,6 @@ def resolve(flags: Tree, config: Path | None, preset: str | None) -> tuple[Measu
     for layer in layers:
         tree = _merge(tree, _settled(layer))
     spec = _validate(tree, config)
-    if spec.optim.learning_rate != PRESETS[start].optim.learning_rate:
-        raise SpecError("a measurement chooses its learning rates: set baseline_rates and subspace_rates, not optim")
     if spec.task.name not in TASKS:
         raise UnknownName("task", spec.task.name, TASKS)
     return spec, start

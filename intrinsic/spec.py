@@ -214,9 +214,16 @@ class MeasureSpec(Frozen):
     subspace_rates: tuple[Rate, ...] = (1e-3, 3e-3, 9e-3)
     """The grid (row-norm units) from which the subspace's rate is chosen, once."""
     target: TargetSpec = TargetSpec()
-    search: SearchSpec = SearchSpec()
+    search: SearchSpec = SearchSpec(low=32, high=16384)
+    """Its low end lies above the lambdas of a 24-layer model, which d pays for."""
     seed: Seed = 0
     """Root of all seeds of all trials."""
+
+    @model_validator(mode="after")
+    def _rates(self) -> MeasureSpec:
+        if self.optim.learning_rate != OptimSpec.model_fields["learning_rate"].default:
+            raise ValueError("a measurement chooses its learning rates: set baseline_rates and subspace_rates instead")
+        return self
 
     @property
     def id(self) -> str:
@@ -232,6 +239,7 @@ PRESETS: dict[str, MeasureSpec] = {
         optim=OptimSpec(steps=100),
         baseline_rates=(2.5e-4, 5e-4, 1e-3),
         subspace_rates=(2e-3, 4e-3, 8e-3),
+        search=SearchSpec(low=8, high=4096),
     ),
     "text": MeasureSpec(),
     "vision": MeasureSpec(
@@ -241,6 +249,7 @@ PRESETS: dict[str, MeasureSpec] = {
         optim=OptimSpec(epochs=10, batch_size=128, eval_batch_size=1024),
         baseline_rates=(1e-3, 2e-3, 4e-3),
         subspace_rates=(2e-2, 4e-2, 8e-2),
+        search=SearchSpec(low=8, high=4096),
     ),
 }
 """Complete starting points; flags and a configuration file change single fields of one of them."""

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from intrinsic.artefact import HEADER_FILE, Fingerprint, read_header
 from intrinsic.errors import ArtefactError, IntrinsicError, SpecError
-from intrinsic.manifest import Row, pack, unpack
 from intrinsic.subspace import Subspace
+from intrinsic.subspace.artefact import HEADER_FILE, Fingerprint, read_header
+from intrinsic.subspace.manifest import Row, pack, unpack
 from tests.models_tiny import batch_of, logits, loss_of, tiny
 
 ROOT = Path(__file__).parent.parent

@@ -79,9 +79,11 @@ def measure(
     run as asked); KeyboardInterrupt leaves all finished trials stored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    again = command or f"intrinsic.measurement(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
+    again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
         campaign = Campaign(spec, store, executor, on_event)
+        if runner is None:
+            _check_bracket(spec, store)
         findings = _investigate(campaign)
         result = MeasureResult(
             run=MeasureRun(measure_id=spec.id, spec=spec, command=again, started=started),
@@ -90,6 +92,22 @@ def measure(
         )
         store.put_measurement(result)
     return result
+
+
+def _check_bracket(spec: MeasureSpec, store: Store) -> None:
+    """Refuse a bracket whose ends the model cannot meet before the baseline has been paid for."""
+    first = [Plan(role, 0, min(spec.baseline_rates)).trial(spec) for role in ("baseline-rate", "baseline")]
+    if any(store.answer(trial.id) for trial in first):
+        return  # it was checked when they were run; a resumed measurement starts without loading the model
+    from intrinsic.trial import check_trial
+
+    for d in (spec.search.low, spec.search.high):
+        try:
+            check_trial(Plan("search", 0, spec.subspace_rates[0], d).trial(spec))
+        except SpecError as error:
+            raise SpecError(
+                f"the bracket from --low {spec.search.low} to --high {spec.search.high}: {error}"
+            ) from error
 
 
 def _investigate(campaign: Campaign) -> _Findings:

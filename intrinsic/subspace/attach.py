@@ -9,13 +9,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from intrinsic import artefact
-from intrinsic.artefact import Fingerprint, Settings
 from intrinsic.errors import SpecError
-from intrinsic.manifest import Role, Row, pack
 from intrinsic.projections import DEFAULT_CACHE_BYTES
+from intrinsic.subspace import artefact
+from intrinsic.subspace.artefact import Fingerprint, Settings
 from intrinsic.subspace.core import CORE, Core, ProjectionSpec
 from intrinsic.subspace.layout import Entry, Head, Selection, check_supported, choose, entries_of, plan
+from intrinsic.subspace.manifest import Role, Row, pack
 from intrinsic.subspace.reload import check_base, check_dtypes, check_settings
 
 FREE, BUFFER = "free.", "buffer."
@@ -220,7 +220,7 @@ class Subspace:
     # ------------------------------------------------------------------ state on disk
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> int:
-        """Write the artefact (see :mod:`intrinsic.artefact`): a few KB. Returns its size in bytes.
+        """Write the artefact (see :mod:`intrinsic.subspace.artefact`): a few KB. Returns its size in bytes.
 
         It holds theta_d, the lambdas, a free head, and those buffers that training has changed.
         Raises ArtefactError if it cannot be written or holds a number that is not finite.

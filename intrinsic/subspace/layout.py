@@ -14,10 +14,10 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from intrinsic.artefact import Settings
 from intrinsic.errors import SpecError
-from intrinsic.manifest import Role
 from intrinsic.seeds import name_key
+from intrinsic.subspace.artefact import Settings
+from intrinsic.subspace.manifest import Role
 from intrinsic.subspace.weights import Layer, Target
 
 Head = Literal["in-subspace", "free", "frozen"]

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intrinsic.artefact import Fingerprint, Header, Settings
 from intrinsic.errors import ArtefactError, SpecError
-from intrinsic.manifest import Role, Row, unpack
 from intrinsic.projections import make_projection
+from intrinsic.subspace.artefact import Fingerprint, Header, Settings
 from intrinsic.subspace.layout import DTYPES, Entry, plan
+from intrinsic.subspace.manifest import Role, Row, unpack
 
 SHOWN = 3
 

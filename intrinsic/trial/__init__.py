@@ -26,7 +26,7 @@ from intrinsic.training import FitReport, Progress, fit
 from intrinsic.training.runtime import device_name, is_main_process
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
-__all__ = ["Interrupted", "run_trial"]
+__all__ = ["Interrupted", "check_trial", "run_trial"]
 
 PACKAGES = ("intrinsic", "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy",
             "numba", "scikit-learn")  # fmt: skip
@@ -80,6 +80,15 @@ def run_trial(
     if status == "interrupted":
         raise Interrupted(result)
     return result
+
+
+def check_trial(spec: TrialSpec) -> None:
+    """Load the task and the model and lay the method over it, without training.
+
+    Raises what run_trial would: SpecError (say, a dimension that the model cannot meet), DataError, ModelError.
+    """
+    task, _ = task_of(spec.task)
+    attach(model_of(spec, task), spec.method, spec.seeds)
 
 
 def _attempt(

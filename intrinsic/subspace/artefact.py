@@ -34,8 +34,8 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 
 from intrinsic.errors import ArtefactError, SpecError
-from intrinsic.manifest import Packed, Role
 from intrinsic.spec import Frozen
+from intrinsic.subspace.manifest import Packed, Role
 
 FORMAT = "intrinsic-subspace"
 VERSION = 1
