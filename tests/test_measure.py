@@ -17,7 +17,7 @@ from intrinsic.measurement.plan import Plan
 from intrinsic.measurement.rates import choose_rate
 from intrinsic.search import make_target, search
 from intrinsic.search.simulate import SHAPES, Responder, draw_curve
-from intrinsic.spec import SearchSpec, TargetSpec, TaskSpec
+from intrinsic.spec import PRESETS, SearchSpec, TargetSpec, TaskSpec
 from intrinsic.store import Store, read_measurement
 
 TRUE_D90 = 138
@@ -426,3 +426,17 @@ def test_most_simulated_searches_stay_within_the_estimate(shape):
 def test_nothing_here_imports_torch():
     code = "import intrinsic.measurement, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        (3, 64, r"the bracket from --low 3 to --high 64: subspace_dim must be more than the 3 lambdas .* got 3"),
+        (8, 10**6, r"the bracket from --low 8 to --high 1000000: subspace_dim must be at most D = \d+"),
+    ],
+)
+def test_a_bracket_the_model_cannot_meet_is_refused_before_anything_is_trained(tmp_path, low, high, message):
+    asked = PRESETS["vision"].model_copy(update={"structure_aware": True, "search": SearchSpec(low=low, high=high)})
+    with pytest.raises(SpecError, match=message):
+        measure(asked, tmp_path)
+    assert not list(tmp_path.glob("trials/*.json"))

@@ -67,8 +67,8 @@ def _search_trials(spec: MeasureSpec) -> tuple[int, int]:
         return (min(count * asked.seeds, asked.max_trials),) * 2
     # Fitted to searches over simulated curves: about 95 % of them lie within.
     halvings = math.ceil(math.log2(count))
-    low = max(1, halvings - 1)
-    high = halvings + 2 + len(asked.guard_rates) + 4 * (asked.seeds - 1)
+    low = halvings + 1
+    high = halvings + 2 + len(asked.guard_rates) + 7 * (asked.seeds - 1)
     return min(low, asked.max_trials), min(high, asked.max_trials)
 
 
