@@ -234,12 +234,13 @@ class MeasureSpec(Frozen):
 PRESETS: dict[str, MeasureSpec] = {
     # What `intrinsic measure` runs when nothing is asked of it: five minutes on two cores, offline.
     "demo": MeasureSpec(
-        task=TaskSpec(limit=6000, max_length=64),
-        model=ModelSpec(layers=2),
-        optim=OptimSpec(steps=100),
-        baseline_rates=(2.5e-4, 5e-4, 1e-3),
-        subspace_rates=(2e-3, 4e-3, 8e-3),
-        search=SearchSpec(low=8, high=4096),
+        task=TaskSpec(limit=6000, max_length=32),
+        model=ModelSpec(layers=1),
+        parameters="no-embeddings",
+        optim=OptimSpec(steps=80),
+        baseline_rates=(5e-4, 1e-3, 2e-3),
+        subspace_rates=(5e-3, 1e-2, 2e-2),
+        search=SearchSpec(low=16, high=4096),
     ),
     "text": MeasureSpec(),
     "vision": MeasureSpec(
