@@ -80,7 +80,16 @@ def _read(path: Path) -> Tree:
         raise SpecError(
             f"the configuration {path} must be a mapping such as --dry-run prints, got {type(tree).__name__}"
         )
-    return tree or {}
+    return _settings(tree or {}, path)
+
+
+def _settings(tree: Tree, path: Path) -> Tree:
+    """The settings themselves, or those in `spec` of an experiment's file (see experiments/README.md)."""
+    if "spec" not in tree:
+        return tree
+    if not isinstance(tree["spec"], dict):
+        raise SpecError(f"`spec` in {path} must be a mapping of settings, got {tree['spec']!r}")
+    return dict(tree["spec"])
 
 
 def _settled(layer: Tree) -> Tree:
