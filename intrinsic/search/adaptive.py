@@ -9,7 +9,8 @@
 3. Guard: the largest dimension that fails (all smaller ones fail with it, the curve rising) is tried at
    the other rates. If one of them reaches the target, fresh seeds confirm it, and the search goes over to
    that rate: back to 1, below this dimension.
-4. Before `never-met` and `met-at-lowest` the bracket's other end is tried too, so that a falling curve is seen.
+4. Close: while the interval is open at an end towards which nothing was tried, try a dimension there.
+5. Before `never-met` and `met-at-lowest` the bracket's other end is tried too, so that a falling curve is seen.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ def explore(ledger: Ledger, dims: tuple[int, ...]) -> None:
         if high == 0:
             break
         start, stride = high - 1, 1
+    _close(ledger, dims)
     _probe_other_end(ledger, dims, high)
 
 
@@ -123,6 +125,25 @@ def _most_useful(ledger: Ledger, dims: tuple[int, ...], post: Posterior, high: i
 def _blurred_by_baseline(post: Posterior) -> bool:
     at = int(np.clip(np.searchsorted(post.x, post.quantile(0.5)), 0, len(post.x) - 1))
     return float(post.paths[:, at].std()) < BLUR * float(post.targets.std())
+
+
+def _close(ledger: Ledger, dims: tuple[int, ...]) -> None:
+    """Do not say that the crossing may lie outside of the bracket before having looked towards that end."""
+    while not ledger.exhausted and (cells := ledger.cells()):
+        at = _beyond(dims, [dims.index(cell.d) for cell in cells], posterior(cells, ledger.target, dims, DRAWS), ledger)
+        if at is None:
+            return
+        examine(ledger, dims[at])
+
+
+def _beyond(dims: tuple[int, ...], tried: list[int], post: Posterior, ledger: Ledger) -> int | None:
+    """Index of the dimension to try towards an open end of the interval; None if there is none."""
+    tail, stride, last = (1 - ledger.spec.confidence) / 2, _stride(dims), len(dims) - 1
+    if post.quantile(tail) == -math.inf and min(tried) > 0:
+        return max(min(tried) - stride, 0)
+    if post.quantile(1 - tail) == math.inf and max(tried) < last:
+        return min(max(tried) + stride, last)
+    return None
 
 
 def _rescued(ledger: Ledger, d: int) -> bool:
