@@ -60,7 +60,7 @@ def test_crossing_is_that_of_the_isotonic_projection():
     weights = fit.UNSEEN_WEIGHT * np.gradient(x)
     weights[where] += counts
     paths = np.cumsum(rng.normal(0.1, 1.0, (200, len(x))), axis=1) - 1.0
-    for path, crossing in zip(paths, fit._crossings(x, paths, where, counts), strict=True):
+    for path, crossing in zip(paths, fit._crossings(x, paths, weights), strict=True):
         rising = isotonic_regression(path, weights=weights).x
         below = int((rising < 0).sum())
         if below in (0, len(x)):

@@ -72,6 +72,8 @@ class Posterior:
     """[G] log2 d."""
     paths: Array
     """[M, G] not projected."""
+    weights: Array
+    """[G] of the projection: the number of trials, and next to nothing where there are none."""
     targets: Array
     """[M]"""
     crossings: Array
@@ -94,17 +96,16 @@ def posterior(cells: Sequence[Cell], target: Target, dims: tuple[int, ...], draw
     chosen = _choose(log_weights + np.tile(np.log(ratios.sum(axis=1)), _repeats()), covariances, draws)
     paths = _paths(dims, where, means, counts, chosen) * unit + middle
     targets = _targets(target, _baseline_noise(chosen[0], ratios) * unit)
-    return Posterior(x, paths, targets, _crossings(x, paths - targets[:, None], where, counts))
+    weights = UNSEEN_WEIGHT * np.gradient(x)
+    weights[where] += counts
+    return Posterior(x, paths, weights, targets, _crossings(x, paths - targets[:, None], weights))
 
 
 def curve(post: Posterior, confidence: float) -> tuple[FitPoint, ...]:
-    """Mean and pointwise band on the fine axis, each projected on the rising curves.
-
-    Projecting a band's ends never lowers its coverage of a rising curve (Chernozhukov et al. 2009).
-    """
+    """Mean and pointwise band, on the fine axis, of the draws projected on the rising curves."""
     tail = (1 - confidence) / 2
-    low, high = np.quantile(post.paths, [tail, 1 - tail], axis=0)
-    lines = [isotonic_regression(line).x for line in (post.paths.mean(axis=0), low, high)]
+    rising = np.stack([isotonic_regression(path, weights=post.weights).x for path in post.paths])
+    lines = (rising.mean(axis=0), *np.quantile(rising, [tail, 1 - tail], axis=0))
     return tuple(
         FitPoint(d=float(2**x), mean=float(mean), low=float(lo), high=float(hi))
         for x, mean, lo, hi in zip(post.x, *lines, strict=True)
@@ -252,10 +253,8 @@ def _targets(target: Target, noise: Array) -> Array:
     return np.asarray(target.value + spread * _normals(len(noise), 1, 3)[:, 0])
 
 
-def _crossings(x: Array, above: Array, where: npt.NDArray[np.int64], counts: Array) -> Array:
+def _crossings(x: Array, above: Array, weights: Array) -> Array:
     """[M] where the rising projection of each path in `above` = path - tau changes sign."""
-    weights = UNSEEN_WEIGHT * np.gradient(x)
-    weights[where] += counts
     sums = np.concatenate([np.zeros((len(above), 1)), np.cumsum(above * weights, axis=1)], axis=1)
     first = np.argmin(sums, axis=1)  # points below the target
     rows = np.arange(len(above))
