@@ -4,7 +4,8 @@
 
 The experiment's file, experiments/NAME.yaml, holds the claim, its source and the published numbers (kept as they
 are unless given again), the complete spec, the command that runs it, and the result. The record itself goes to
-experiments/results/NAME.json, the figure and the numbers behind it to figures/NAME.{png,pdf,csv}.
+experiments/results/NAME.json, the figure and the numbers behind it to figures/NAME.{png,pdf,csv}, and the table in
+experiments/README.md is made again from all pages.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from intrinsic.store import read_measurement
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "figures"
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+HEADER = """
+| experiment | model | task | method | baseline | target | published d90 | d90 [95 % interval] | D | cost | |
+|---|---|---|---|---:|---:|---:|---:|---:|---:|---|"""
 
 
 def main() -> None:
@@ -38,6 +43,7 @@ def main() -> None:
     before = yaml.safe_load(path.read_text()) if path.exists() else {}
     path.write_text(yaml.safe_dump(page(record, given, before), sort_keys=False, allow_unicode=True, width=100))
     write_files(record, given.name)
+    write_table()
     print(f"wrote {path}, experiments/results/{given.name}.json and figures/{given.name}.*")
 
 
@@ -88,6 +94,27 @@ def write_files(record: MeasureResult, name: str) -> None:
         if file.startswith("curve."):
             data = content if isinstance(content, bytes) else content.encode()
             (FIGURES / f"{name}{Path(file).suffix}").write_bytes(data)
+
+
+def write_table() -> None:
+    """Replace the table between the two markers in experiments/README.md."""
+    readme = HERE / "README.md"
+    head, rest = readme.read_text().split(BEGIN)
+    rows = [row(path.stem, yaml.safe_load(path.read_text())) for path in sorted(HERE.glob("*.yaml"))]
+    readme.write_text("\n".join([head + BEGIN, HEADER, *rows, END]) + rest.split(END)[1])
+
+
+def row(name: str, page: dict[str, Any]) -> str:
+    found, spec = page["result"], page["spec"]
+    low, high = ("…" if end is None else f"{end:,.0f}" for end in found["interval"])
+    d90 = found["status"] if found["d90"] is None else f"**{found['d90']:,}** [{low}, {high}]"
+    published = "–" if page["expected"].get("d90") is None else f"{page['expected']['d90']:,}"
+    layers = f", {spec['model']['layers']} layer(s)" if spec["model"]["layers"] else ""
+    method = f"{'SAID' if spec['structure_aware'] else 'DID'}, {spec['projection']}"
+    minutes = f"{found['trials']} trials, {found['seconds'] / 60:.0f} min"
+    cells = [f"[{name}]({name}.yaml)", f"{spec['model']['name']}{layers}", spec["task"]["name"], method]
+    cells += [f"{found['baseline']:.4f}", f"{found['target']:.4f}", published, d90, f"{found['full_dim']:,}", minutes]
+    return f"| {' | '.join([*cells, f'[figure](../figures/{name}.png)'])} |"
 
 
 if __name__ == "__main__":
