@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?=
+PYTEST_ARGS ?= --numprocesses auto --dist worksteal
 MEASURE_ARGS ?=
 
 .DEFAULT_GOAL := help
