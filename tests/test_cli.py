@@ -102,7 +102,7 @@ def test_help_of_measure_names_every_flag_with_its_defaults():
     out = CliRunner().invoke(command.app, ["measure", "--help"], env={"COLUMNS": "300"}).output
     for flag in FLAGS:
         assert flag.name.split("/")[0] in out
-    assert "[default: none; demo: 2]" in out  # --layers
+    assert "[default: none; demo: 1]" in out  # --layers
     assert "[default: --said; vision: --did]" in out
     assert "[default: 3; demo: none; vision: 10]" in out  # --epochs
 
@@ -236,7 +236,7 @@ def test_vision_has_its_own_settings(cli, flags, task, model):
 
 def test_a_preset_can_be_asked_for(cli):
     spec = dry(cli, "--preset", "demo", "--task", "sst2")
-    assert (spec.task.name, spec.task.limit, spec.model.layers) == ("sst2", 6000, 2)
+    assert (spec.task.name, spec.task.limit, spec.model.layers) == ("sst2", 6000, 1)
 
 
 EVERY_FLAG = """
