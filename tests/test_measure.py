@@ -431,8 +431,12 @@ def test_nothing_here_imports_torch():
 @pytest.mark.parametrize(
     ("low", "high", "message"),
     [
-        (3, 64, r"the bracket from --low 3 to --high 64: subspace_dim must be more than the 3 lambdas .* got 3"),
-        (8, 10**6, r"the bracket from --low 8 to --high 1000000: subspace_dim must be at most D = \d+"),
+        (
+            3,
+            64,
+            r"the bracket from d=3 to d=64 .*: subspace_dim must be more than the 3 lambdas .* got 3",
+        ),
+        (8, 10**6, r"the bracket from d=8 to d=1000000 .*: subspace_dim must be at most D = \d+"),
     ],
 )
 def test_a_bracket_the_model_cannot_meet_is_refused_before_anything_is_trained(tmp_path, low, high, message):

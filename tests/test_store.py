@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import sqlite3
 import subprocess
@@ -388,3 +389,26 @@ def test_an_absent_or_damaged_measurement_says_what_to_do(tmp_path):
 def test_the_store_imports_no_torch():
     code = "import intrinsic.store, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_score_that_is_not_finite_is_damage(tmp_path, number):
+    with Store(tmp_path) as store:
+        result = synthetic.result(synthetic.spec(16))
+        store.put(result)
+        path = tmp_path / "trials" / f"{result.run.trial_id}.json"
+        path.write_text(re.sub(r'"score": ?[-\d.e]+', f'"score": {number}', path.read_text(), count=1))
+    with Store(tmp_path) as store:
+        assert store.answer(result.run.trial_id) is None
+        assert f"it holds the number {number}" in str(store.damaged)
+
+
+def test_a_directory_and_a_pipe_among_the_trials_are_named_and_skipped(tmp_path):
+    with Store(tmp_path) as store:
+        result = synthetic.result(synthetic.spec(16))
+        store.put(result)
+    os.mkfifo(tmp_path / "trials" / f"{'0' * 16}.json")
+    (tmp_path / "trials" / f"{'1' * 16}.json").mkdir()
+    with Store(tmp_path) as store:
+        assert [found.run.trial_id for found in store] == [result.run.trial_id]
+        assert str(store.damaged).count("it is not a regular file") == 2

@@ -101,12 +101,13 @@ def _check_bracket(spec: MeasureSpec, store: Store) -> None:
         return  # it was checked when they were run; a resumed measurement starts without loading the model
     from intrinsic.trial import check_trial
 
-    for d in (spec.search.low, spec.search.high):
+    dims = dimensions(spec.search)
+    for d in (dims[0], dims[-1]):
         try:
             check_trial(Plan("search", 0, spec.subspace_rates[0], d).trial(spec))
         except SpecError as error:
             raise SpecError(
-                f"the bracket from --low {spec.search.low} to --high {spec.search.high}: {error}"
+                f"the bracket from d={dims[0]} to d={dims[-1]} (--low and --high, or --grid): {error}"
             ) from error
 
 

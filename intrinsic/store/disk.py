@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import time
@@ -39,8 +40,12 @@ def refused(verb: str, path: Path, error: OSError) -> StoreError:
 
 def read_record(path: Path, kind: type[Record]) -> Record:
     """A validated record; ValueError with one short reason if the file holds none, else OSError."""
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
     try:
-        record = kind.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        record = kind.model_validate_json(content)
+        json.loads(content, parse_constant=_not_finite)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -48,6 +53,11 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     if record.meta.schema_version != SCHEMA_VERSION:
         raise ValueError(f"schema version {record.meta.schema_version}, this program reads {SCHEMA_VERSION}")
     return record
+
+
+def _not_finite(name: str) -> None:
+    """pydantic reads the bare NaN and Infinity that JSON does not have; no record is written with one."""
+    raise ValueError(f"it holds the number {name}; all numbers of a record are finite")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
