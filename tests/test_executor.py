@@ -255,6 +255,8 @@ def test_ctrl_c_in_the_terminal_ends_the_workers_and_all(store, log):
         "import sys, synthetic, test_executor\nfrom intrinsic.store import Store\n"
         "from intrinsic.executor import run_trials\n"
         "if __name__ == '__main__':\n"
+        "    import signal\n"  # a job in the background of a shell inherits that Ctrl-C is ignored
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "    run_trials(test_executor.specs(60), Store(sys.argv[1]), jobs=2, runner=synthetic.run)\n"
     )
     script = store.path / "script.py"
