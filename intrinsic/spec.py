@@ -164,7 +164,7 @@ class SearchSpec(Frozen):
     resolution: float = Field(default=2**0.5, gt=1)
     """Ratio of neighbouring dimensions on the geometric grid."""
     grid: tuple[PositiveInt, ...] = ()
-    """Dimensions for kind `grid`; empty: low to high by resolution."""
+    """The dimensions that may be tried, by either kind; empty: low to high by resolution."""
     seeds: PositiveInt = 3
     """Most seeds at one dimension."""
     guard_rates: tuple[Rate, ...] = (0.5, 2.0)

@@ -5,6 +5,17 @@ import os
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
     os.environ.setdefault(name, "false" if name.startswith("TOK") else "1")
 
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny pretrained model of every architecture, as a folder of the Hub's layout; read-only by agreement."""
+    import model_folders
+
+    return model_folders.save_all(tmp_path_factory.mktemp("models"))

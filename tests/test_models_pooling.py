@@ -20,11 +20,6 @@ ARCHITECTURES = sorted(model_folders.TEXT)
 POOLINGS = ("cls", "mean")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return model_folders.save_all(tmp_path_factory.mktemp("models"))
-
-
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_logits_do_not_depend_on_padding(folders: dict[str, Path], name: str, pooling: str) -> None:
