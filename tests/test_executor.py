@@ -24,6 +24,7 @@ PATH = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH",
 
 @pytest.fixture
 def store(tmp_path):
+    (tmp_path / "out").mkdir()  # some tests put files of their own beside the store's
     with Store(tmp_path / "out") as opened:
         yield opened
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -369,13 +370,33 @@ def test_without_locks_every_claim_is_granted(store, monkeypatch, code):
 
 
 def test_old_unfinished_files_are_swept_and_young_ones_left(store):
+    filled(store, 1)
     old, young = store.path / "trials" / ".a.json.1.tmp", store.path / "trials" / ".b.json.1.tmp"
     old.write_text("x")
     young.write_text("x")
     os.utime(old, (0, 0))
-    with Store(store.path):
-        assert not old.exists()
-        assert young.exists()
+    with Store(store.path) as other:
+        filled(other, 2)
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_nothing_is_created_before_something_is_written(tmp_path):
+    with Store(tmp_path / "new" / "out") as store:
+        assert store.answer("a" * 16) is None
+        assert store.summaries() == list(store) == []
+    assert list(tmp_path.iterdir()) == []
+    with Store(tmp_path / "new" / "out") as store:
+        filled(store, 2)
+        assert len(store.summaries()) == 2
+    assert (tmp_path / "new" / "out" / "index.sqlite").is_file()
+
+
+def test_a_directory_that_goes_away_is_one_clear_error(store):
+    filled(store, 1)
+    shutil.rmtree(store.path)
+    with pytest.raises(StoreError, match=r"\(No such file or directory\): the directory was removed .* run the same"):
+        store.put(synthetic.result(synthetic.spec(500)))
 
 
 def test_an_absent_or_damaged_measurement_says_what_to_do(tmp_path):

@@ -32,7 +32,7 @@ from pathlib import Path
 from intrinsic.errors import StoreError
 from intrinsic.records import MeasureResult, TrialResult
 from intrinsic.store.claims import Claim, take
-from intrinsic.store.disk import prepare, read_record, refused, write_atomically
+from intrinsic.store.disk import check_writable, prepare, read_record, refused, write_atomically
 from intrinsic.store.index import Index, Stamp, Summary, summarise
 
 ANSWERS = ("ok", "diverged", "out-of-memory")
@@ -48,7 +48,7 @@ class Damage:
 
 
 class Store:
-    """The results in one output directory, which is created if need be.
+    """The results in one output directory, which is created with the first thing that is written into it.
 
     read_only=True writes nothing, not even an index, and needs the directory to exist.
 
@@ -63,11 +63,11 @@ class Store:
         self._results = self.path / "results"
         self._damaged: dict[str, Damage] = {}
         self._announced: set[str] = set()
+        self._prepared = False
         if read_only:
             _check_directory(self.path)
         else:
-            for folder in (self.path, self._trials, self._claims, self._results):
-                prepare(folder)
+            check_writable(self.path)
         self._index = Index(None if read_only else self.path / "index.sqlite", self.get)
 
     def __enter__(self) -> Store:
@@ -110,6 +110,7 @@ class Store:
         """
         text = result.model_dump_json(indent=1)
         _check_storable(result, text)
+        self._prepare()
         self._check_same_origin(result)
         path = self._file(result.run.trial_id)
         if result.run.trial_id in self._damaged:
@@ -146,13 +147,22 @@ class Store:
 
     def claim(self, trial_id: str) -> Claim | None:
         """The right to run a trial; None while another process, or another Store, holds it."""
+        self._prepare()
         return take(self._claims / f"{trial_id}.lock")
 
     def put_measurement(self, result: MeasureResult) -> None:
         """Write results/<measure id>.json, then result.json."""
+        self._prepare()
         text = result.model_dump_json(indent=1)
         write_atomically(self._results / f"{result.run.measure_id}.json", text)
         write_atomically(self.path / "result.json", text)
+
+    def _prepare(self) -> None:
+        """Not when the store is opened: a command that is refused before its first trial leaves nothing behind."""
+        if not self._prepared:
+            for folder in (self.path, self._trials, self._claims, self._results):
+                prepare(folder)
+            self._prepared = True
 
     def _file(self, trial_id: str) -> Path:
         return self._trials / f"{trial_id}.json"

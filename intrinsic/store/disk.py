@@ -27,6 +27,12 @@ REMEDIES = {
     errno.EROFS: "choose a directory on a disk that can be written",
     errno.ENOTDIR: "choose a directory whose path does not lead through a file",
     errno.EEXIST: "choose a directory that is not a file",
+    errno.EISDIR: "move the directory that is in the way",
+    errno.ENOENT: "the directory was removed while the command ran; run the same command again",
+    errno.ENAMETOOLONG: "choose a directory with a shorter path",
+    errno.ELOOP: "choose a directory whose path holds no circle of links",
+    errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
+    errno.EIO: "the disk is failing: choose a directory on another one",
 }
 
 Record = TypeVar("Record", TrialResult, MeasureResult)
@@ -78,6 +84,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreError if a folder cannot be written, or created, as far as this shows without doing it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    code = 0
+    if not os.path.isdir(there):
+        code = errno.EEXIST if there == folder else errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        code = errno.EACCES
+    if code:
+        raise refused("write to", folder, OSError(code, os.strerror(code)))
 
 
 def prepare(folder: Path) -> None:

@@ -88,25 +88,27 @@ class Index:
         self._path = path
         self._read = read
         self._may_rebuild = True
+        self._opened: sqlite3.Connection | None = None
         self._finalizer: Callable[[], object] = lambda: None
-        self._open()
 
     def close(self) -> None:
         self._finalizer()
+        self._opened = None
 
     def rebuild(self) -> None:
         """Throw the index away; the next answer is made from the files."""
         self.close()
         self._delete_files()
-        self._open()
 
     def rows(self, stamps: Mapping[str, Stamp], where: str = "1", values: tuple[object, ...] = ()) -> list[Summary]:
         """Lines of the trials {id: stamp of its file}, by id, that meet an SQL condition."""
+        if not stamps:
+            return []  # and there may be no folder yet to open a file in
         query = f"SELECT {', '.join(COLUMNS)} FROM trials WHERE {where} ORDER BY trial_id"
         while True:
             try:
                 self._sync(stamps)
-                return [Summary(*row) for row in self._db.execute(query, values)]
+                return [Summary(*row) for row in self._db().execute(query, values)]
             except sqlite3.Error as error:
                 if self._path is None:
                     raise
@@ -114,40 +116,28 @@ class Index:
 
     def _sync(self, stamps: Mapping[str, Stamp]) -> None:
         query = "SELECT trial_id, mtime_ns, size FROM trials"
-        known = {name: (mtime, size) for name, mtime, size in self._db.execute(query)}
+        db = self._db()
+        known = {name: (mtime, size) for name, mtime, size in db.execute(query)}
         gone = known.keys() - stamps.keys()
         changed = [name for name, stamp in stamps.items() if known.get(name) != stamp]
         if not gone and not changed:
             return
         read = {name: self._read(name) for name in changed}
-        with self._db:  # one transaction
+        with db:  # one transaction
             forget = [*gone, *(name for name, result in read.items() if result is None)]
-            self._db.executemany("DELETE FROM trials WHERE trial_id = ?", [(name,) for name in forget])
+            db.executemany("DELETE FROM trials WHERE trial_id = ?", [(name,) for name in forget])
             lines = [(*stamps[name], *astuple(summarise(result))) for name, result in read.items() if result]
-            self._db.executemany(INSERT, lines)
+            db.executemany(INSERT, lines)
 
-    def _open(self) -> None:
-        while True:
-            try:
-                self._connect()
-                return
-            except sqlite3.Error as error:
-                self._recover(error, reopen=False)
+    def _db(self) -> sqlite3.Connection:
+        if self._opened is None:
+            self._opened = sqlite3.connect(self._path or ":memory:", timeout=BUSY_SECONDS)
+            # Python 3.13 warns about a connection that is dropped without being closed.
+            self._finalizer = finalize(self, self._opened.close)
+            _lay_out(self._opened)
+        return self._opened
 
-    def _connect(self) -> None:
-        self._db = sqlite3.connect(self._path or ":memory:", timeout=BUSY_SECONDS)
-        # Python 3.13 warns about a connection that is dropped without being closed.
-        self._finalizer = finalize(self, self._db.close)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.execute("BEGIN IMMEDIATE")  # two processes may find the file empty at once
-        with self._db:
-            if self._db.execute("PRAGMA user_version").fetchone() != (LAYOUT,):
-                self._db.execute("DROP TABLE IF EXISTS trials")
-                self._db.execute(CREATE)
-                self._db.execute(f"PRAGMA user_version = {LAYOUT}")
-
-    def _recover(self, error: sqlite3.Error, *, reopen: bool = True) -> None:
+    def _recover(self, error: sqlite3.Error) -> None:
         """Delete a damaged file once; on any further or other trouble (locked, full, ...) use memory."""
         self.close()
         if self._may_rebuild and not isinstance(error, sqlite3.OperationalError):
@@ -155,11 +145,20 @@ class Index:
             self._delete_files()
         else:
             self._path = None
-        if reopen:
-            self._open()
 
     def _delete_files(self) -> None:
         if self._path is not None:
             for suffix in ("", "-wal", "-shm"):
                 with suppress(OSError):
                     Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+
+def _lay_out(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    db.execute("BEGIN IMMEDIATE")  # two processes may find the file empty at once
+    with db:
+        if db.execute("PRAGMA user_version").fetchone() != (LAYOUT,):
+            db.execute("DROP TABLE IF EXISTS trials")
+            db.execute(CREATE)
+            db.execute(f"PRAGMA user_version = {LAYOUT}")
