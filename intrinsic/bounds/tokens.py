@@ -1,0 +1,155 @@
+"""Bounds for losses in [a, b], and bits per token of a language model whose predictions are smoothed.
+
+Assumptions as in `occam`, but for the loss: a prefix code fixed beforehand, complexity = L ln 2 nats.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+
+from intrinsic.bounds.arguments import (
+    paid,
+    read_complexity,
+    read_delta,
+    read_integer,
+    read_number,
+    read_positive,
+    read_samples,
+    refuse,
+)
+from intrinsic.bounds.exact import ONE, ULP, down, exact, leading_zeros, log2, up
+from intrinsic.bounds.inverse import kl_root
+
+Interval = tuple[float, float]
+ROUNDING = 1e-9
+"""How far a mean of losses, summed in floating point, may lie outside their range before it is refused."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """p(token | context) = (1 - alpha) p_model + alpha / V: no token costs more than log2(V / alpha) bits.
+
+    alpha is in (0, 1). If the data choose it, its bits belong in the complexity.
+    """
+
+    vocabulary: int
+    alpha: float
+
+    @exact
+    def interval(self) -> Interval:
+        """The least and the greatest loss in bits, rounded outward."""
+        vocabulary, alpha = self._read()
+        return down(_least_loss(vocabulary, alpha)), up(log2(vocabulary / alpha))
+
+    @exact
+    def width(self) -> Decimal:
+        """log2(1 + (1 - alpha) V / alpha), the length of the interval, to working precision."""
+        vocabulary, alpha = self._read()
+        return log2(1 + (1 - alpha) * vocabulary / alpha)
+
+    def _read(self) -> tuple[int, Decimal]:
+        alpha = read_positive(self.alpha, "the smoothing's alpha")
+        if alpha >= 1:
+            refuse("the smoothing's alpha", "a number between 0 and 1, both excluded", self.alpha)
+        return read_samples(self.vocabulary, "the size of the vocabulary"), alpha
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many units (documents, or tokens) the data hold, and on how many the loss was measured: None for all.
+
+    The evaluated ones are drawn at random, with or without replacement, after the model was chosen.
+    """
+
+    units: int
+    evaluated: int | None = None
+
+
+@exact
+def bounded_hoeffding(risk: float, complexity: float, samples: int, delta: float, interval: Interval) -> float:
+    """risk + (b - a) sqrt((complexity + ln(1/delta)) / (2n)) for a loss in interval = (a, b).
+
+    Source: Hoeffding 1963, Theorem 2, and a union over the code.
+    """
+    observed, low, high = _read_loss(risk, interval)
+    return up(observed + (high - low) * (paid(complexity, delta) / (2 * read_samples(samples))).sqrt())
+
+
+@exact
+def bounded_kl(risk: float, complexity: float, samples: int, delta: float, interval: Interval) -> float:
+    """a + (b - a) sup{p : kl((risk - a)/(b - a) || p) <= (complexity + ln(1/delta)) / n}; never above Hoeffding's.
+
+    Source: Hoeffding 1963, Theorem 1, and a union over the code.
+    """
+    observed, low, high = _read_loss(risk, interval)
+    scaled = min((observed - low) / (high - low), ONE)
+    return up(low + (high - low) * kl_root(scaled, paid(complexity, delta) / read_samples(samples), "upper"))
+
+
+def document_bits_per_token(
+    bits_per_token: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing
+) -> float:
+    """A document's expected bits per token: bits_per_token + Delta sqrt((complexity + ln(1/delta)) / (2m)).
+
+    bits_per_token is the mean, over the documents, of each document's mean loss a token under smoothed predictions;
+    Delta is `smoothing.width()`; m = sample.units counts documents, which are i.i.d. (their tokens need not be).
+
+    Where only n = sample.evaluated of the documents were measured, delta is shared, r = n/(n+m), and the gap is
+        Delta sqrt((complexity + ln(1/(r delta))) / (2m)) + Delta sqrt(ln(1/((1-r) delta)) / (2n)).
+
+    Source: Lotfi et al. 2024a, "Non-vacuous generalization bounds for large language models".
+    """
+    return _smoothed(bits_per_token, complexity, sample, delta, smoothing)
+
+
+def token_bits_per_token(
+    bits_per_token: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing
+) -> float:
+    """The same formula with m = sample.units counting tokens; it speaks of something else.
+
+    Bounded is (1/m) sum_i E[loss of token i | tokens before i]: the expected loss of another next token after each of
+    the contexts seen in training, not the loss on new documents. No independence is assumed: the differences
+    are a martingale's and Azuma's inequality takes the place of Hoeffding's.
+
+    Source: Lotfi et al. 2024b, "Unlocking tokens as data points for generalization bounds on larger language models";
+    the subsampling term is that of 2024a.
+    """
+    return _smoothed(bits_per_token, complexity, sample, delta, smoothing)
+
+
+@exact
+def _smoothed(bits: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing) -> float:
+    observed, _, _ = _read_loss(bits, smoothing.interval())
+    units, all_of_delta = read_samples(sample.units, "sample.units"), -read_delta(delta).ln()
+    nats = read_complexity(complexity)
+    if sample.evaluated is None:
+        return up(observed + smoothing.width() * ((nats + all_of_delta) / (2 * units)).sqrt())
+    part = read_integer(sample.evaluated, "sample.evaluated", 1, units)
+    whole = Decimal(part + units)
+    of_code, of_draw = all_of_delta + (whole / part).ln(), all_of_delta + (whole / units).ln()
+    gap = ((nats + of_code) / (2 * units)).sqrt() + (of_draw / (2 * part)).sqrt()
+    return up(observed + smoothing.width() * gap)
+
+
+def _least_loss(vocabulary: int, alpha: Decimal) -> Decimal:
+    """-log2(1 - alpha (1 - 1/V)), to all digits for a small alpha."""
+    lost = alpha * (vocabulary - 1) / vocabulary
+    with localcontext() as context:
+        context.prec += leading_zeros(lost)
+        return -log2(1 - lost)
+
+
+def _read_loss(risk: float, interval: Interval) -> tuple[Decimal, Decimal, Decimal]:
+    """The mean loss from above, and the interval from outside."""
+    if not isinstance(interval, tuple) or len(interval) != 2:
+        refuse("the loss's interval", "a pair (a, b)", interval)
+    a, b = (read_number(end, "an end of the loss's interval", "a finite number") for end in interval)
+    if not -math.inf < a < b < math.inf:
+        refuse("the loss's interval", "(a, b) with a < b, both finite", interval)
+    mean = read_number(risk, "the mean loss", "a finite number")
+    if not a - ROUNDING * (b - a) <= mean <= b + ROUNDING * (b - a):
+        refuse("the mean loss", f"within the loss's interval, {a:g} to {b:g}", risk)
+    value, low, high = Decimal(mean), Decimal(a), Decimal(b)
+    return value + abs(value) * ULP, low - abs(low) * ULP, high + abs(high) * ULP

@@ -1,0 +1,292 @@
+"""Every bound against 60-digit arithmetic: within 1e-9 of the exact value, and never on its wrong side."""
+
+from __future__ import annotations
+
+import decimal
+import math
+import subprocess
+import sys
+from fractions import Fraction
+
+import bounds_oracle as oracle
+import pytest
+from mpmath import mp, mpf
+
+from intrinsic import bounds
+from intrinsic.bounds import special
+from intrinsic.bounds.exact import exact
+from intrinsic.errors import IntrinsicError, SpecError
+
+
+def assert_just_above(got: float, exact: mpf) -> None:
+    assert type(got) is float
+    assert mpf(got) >= exact
+    assert mpf(got) <= exact * (1 + mpf("2e-15"))
+
+
+def assert_just_below(got: float, exact: mpf) -> None:
+    assert type(got) is float
+    assert exact * (1 - mpf("2e-15")) <= mpf(got) <= exact
+
+
+PLACES = [  # errors, samples, bits, delta as they are written
+    (0, 1, "0", "0.5"),
+    (0, 20, "0", "0.01"),
+    (0, 300, "16.108", "0.05"),
+    (1, 2, "0.3", "0.1"),
+    (1, 1000, "1.58496", "0.05"),
+    (7, 408, "33.3", "0.05"),
+    (150, 300, "0", "1e-300"),
+    (299, 300, "2.5", "0.05"),
+    (300, 300, "2.5", "0.05"),
+    (1234, 8530, "210.779", "0.05"),
+    (19438, 67349, "2186.323", "0.01"),
+]
+
+
+@pytest.mark.parametrize(("errors", "samples", "bits", "delta"), PLACES)
+def test_occam_is_just_above_the_exact_value_for_arguments_rounded_to_doubles(errors, samples, bits, delta):
+    """errors / samples, bits * math.log(2) and 0.05 are doubles beside the numbers meant; the bound covers those."""
+    risk, nats = Fraction(errors, samples), mpf(bits) * mp.log(2)
+    given = (float(bits) * math.log(2), samples, float(delta))
+    assert_just_above(bounds.occam_hoeffding(errors / samples, *given), oracle.hoeffding(risk, nats, samples, delta))
+    assert_just_above(bounds.occam_kl(errors / samples, *given), oracle.occam_kl(risk, nats, samples, delta))
+
+
+@pytest.mark.parametrize(("errors", "samples", "bits", "delta"), [p for p in PLACES if p[0] < p[1]])
+def test_occam_binomial_is_just_above_the_root_of_the_tail(errors, samples, bits, delta):
+    """The oracle sums the tail at the answer (it must not exceed delta 2^-L) and a hair below it (it must)."""
+    got = bounds.occam_binomial(errors, float(bits) * math.log(2), samples, float(delta))
+    share = mpf(delta) * mpf(2) ** -mpf(bits)
+    assert oracle.binomial_cdf(errors, samples, mpf(got)) <= share
+    assert oracle.binomial_cdf(errors, samples, mpf(got) * (1 - mpf("3e-15"))) > share
+
+
+def test_occam_binomial_with_every_sample_an_error_is_one():
+    assert bounds.occam_binomial(300, 0.0, 300, 0.05) == 1.0
+
+
+@pytest.mark.parametrize(("errors", "samples", "bits", "delta"), [p for p in PLACES if p[0] > 0])
+def test_clopper_pearson_encloses_between_the_roots_of_both_tails(errors, samples, bits, delta):
+    low, high = (bounds.clopper_pearson(errors, samples, float(delta), side) for side in ("lower", "upper"))
+    nats = -math.log(float(delta))
+    assert bounds.binomial_tail_inverse(errors, samples, nats, "lower") == pytest.approx(low, rel=1e-13)
+    assert bounds.binomial_tail_inverse(errors, samples, nats) == pytest.approx(high, rel=1e-13)
+    at_least = 1 - oracle.binomial_cdf(errors - 1, samples, mpf(low))
+    if mpf(delta) > mpf("1e-40"):  # else the oracle's subtraction loses every digit
+        assert at_least <= mpf(delta) < 1 - oracle.binomial_cdf(errors - 1, samples, mpf(low) * (1 + mpf("3e-15")))
+    if errors < samples:
+        assert oracle.binomial_cdf(errors, samples, mpf(high)) <= mpf(delta)
+
+
+def test_clopper_pearson_lower_limits_in_closed_form():
+    """P(X >= 1) = 1 - (1-p)^n and P(X >= n) = p^n."""
+    assert bounds.clopper_pearson(0, 100, 0.05, "lower") == 0.0
+    assert_just_below(bounds.clopper_pearson(1, 100, 1e-300, "lower"), mpf("1e-302"))
+    assert_just_below(bounds.clopper_pearson(100, 100, 0.05, "lower"), mpf("0.05") ** mpf("0.01"))
+    assert_just_below(bounds.clopper_pearson(1, 1, 0.05, "lower"), mpf("0.05"))
+
+
+KL_PLACES = [
+    *(
+        (0.4267681937298717, 3.214033697342936e-05),
+        (0.5, 1.0),
+        (0.3, 1e-12),
+        (0.99, 0.001),
+        (1e-9, 1e-9),
+        (1e-9, 1e-20),
+    ),
+    *((0.1, 30.0), (0.7436356127570735, 0.008951185822385266), (1e-300, 0.1), (0.25, 1e-30), (1 - 2**-53, 1e-3)),
+]
+
+
+@pytest.mark.parametrize(("risk", "nats"), KL_PLACES)
+def test_kl_inverse_is_just_outside_the_root(risk, nats):
+    assert_just_above(bounds.kl_inverse(risk, nats), oracle.kl_upper(risk, nats))
+    if risk > 1e-100:
+        assert_just_below(bounds.kl_inverse(risk, nats, "lower"), oracle.kl_lower(risk, nats))
+
+
+@pytest.mark.parametrize("nats", [5e-324, 1e-300, 1e-17, 1e-5, 1.0, 100.0])
+def test_kl_inverse_at_the_ends_in_closed_form(nats):
+    with mp.workdps(700):
+        exact = 1 - mp.exp(-mpf(nats))
+        got = mpf(bounds.kl_inverse(0, nats))
+        assert exact <= got <= min(mpf(1), exact * (1 + mpf("3e-16")) + mpf(5e-324))
+    assert_just_below(bounds.kl_inverse(1, nats, "lower"), mp.exp(-mpf(nats)))
+    assert bounds.kl_inverse(1, nats) == 1.0
+    assert str(bounds.kl_inverse(0, nats, "lower")) == "0.0"  # not -0.0
+    assert bounds.kl_inverse(0.3, 0) == 0.3 == bounds.kl_inverse(0.3, 0, "lower")
+    assert bounds.kl_inverse(0.3, 1e6) == 1.0
+
+
+RISKS = [("0", 1000, "3", "0.05"), ("0.23433", 3000, "62.04", "0.025"), ("1", 10, "1", "0.1"), ("0.5", 1, "0", "0.9")]
+
+
+@pytest.mark.parametrize(("risk", "samples", "complexity", "delta"), RISKS)
+@pytest.mark.parametrize(
+    ("bound", "exact"),
+    [
+        (bounds.pac_bayes_kl, oracle.pac_bayes_kl),
+        (bounds.pac_bayes_kl_exact, oracle.pac_bayes_kl_exact),
+        (bounds.pac_bayes_mcallester, oracle.mcallester),
+        (bounds.pac_bayes_quadratic, oracle.quadratic),
+    ],
+)
+def test_pac_bayes_is_just_above_the_exact_value(bound, exact, risk, samples, complexity, delta):
+    got = bound(float(risk), float(complexity), samples, float(delta))
+    assert_just_above(got, exact(risk, complexity, samples, delta))
+
+
+@pytest.mark.parametrize(("risk", "samples", "complexity", "delta"), RISKS)
+@pytest.mark.parametrize("rate", [1e-6, 1.0, 37.5, 1e5])
+def test_catoni_is_just_above_the_exact_value(risk, samples, complexity, delta, rate):
+    got = bounds.catoni(float(risk), float(complexity), samples, float(delta), rate)
+    assert_just_above(got, oracle.catoni(risk, complexity, samples, delta, rate))
+
+
+def test_catoni_grid_pays_for_its_choice():
+    got = bounds.catoni_grid(0.2, 50.0, 10_000, 0.05, grid=[100.0, 2000.0, 3000.0])
+    shares = [oracle.catoni("0.2", mpf(50) + mp.log(3), 10_000, "0.05", rate) for rate in (100, 2000, 3000)]
+    assert_just_above(got, min(shares))
+
+
+@pytest.mark.parametrize(
+    ("risk", "complexity", "samples", "alpha"), [(0.2, 500.0, 60_000, 1.0001), (0.0, 9.0, 100, 1.5)]
+)
+def test_zhou_lotfi_is_the_infimum_over_lambda(risk, complexity, samples, alpha):
+    """Against a fine scan over lambda, and the scan's best refined by mpmath."""
+
+    def at(log_rate: mpf) -> mpf:
+        price = 2 * mp.log(2 + log_rate / mp.log(mpf(alpha)))
+        rate = mp.exp(log_rate)
+        a, inner = rate / samples, mpf(risk) + mpf(alpha) / rate * (oracle.paid(complexity, 0.05) + price)
+        return (1 - mp.exp(-a * inner)) / (1 - mp.exp(-a))
+
+    best = min((mpf(i) / 50 for i in range(50 * 17)), key=at)
+    fine = min((best + mpf(i) / 10**4 for i in range(-200, 201)), key=at)
+    got = bounds.zhou_lotfi(risk, complexity, samples, 0.05, alpha)
+    assert at(fine) * (1 - mpf("1e-8")) <= mpf(got) <= at(fine) * (1 + mpf("1e-14"))
+
+
+def test_theorem1_written_out():
+    for dim, bits, samples, delta in [(4906, "1", 391_622, "0.05"), (207, "1.6", 3668, "1e-300"), (1, "0", 1, "0.5")]:
+        gap = bounds.theorem1_gap(dim, float(bits), samples, float(delta))
+        assert_just_above(gap, oracle.theorem1_gap(dim, bits, samples, delta))
+        whole = bounds.theorem1(0.1, dim, float(bits), samples, float(delta))
+        assert_just_above(whole, mpf("0.1") + oracle.theorem1_gap(dim, bits, samples, delta))
+    assert bounds.theorem1_asymptotic(200, 800) == 0.5
+
+
+def test_values_known_from_elsewhere():
+    """Rule of three, Maurer's xi(1) = 2 and xi(2) = 5/2, and Pinsker at one bit; by hand."""
+    assert bounds.held_out_bound(0, 100, 0.05) == pytest.approx(1 - 0.05**0.01, rel=1e-12)
+    assert oracle.xi(1) == 2
+    assert oracle.xi(2) == Fraction(5, 2)
+    assert bounds.occam_hoeffding(0.0, 0.0, 1, math.exp(-2)) == pytest.approx(1.0, rel=1e-12)
+    assert bounds.theorem1_gap(1, 1.0, 1, 0.5) == pytest.approx(math.sqrt(math.log(2)), rel=1e-12)
+    assert bounds.nats(1.0) == pytest.approx(math.log(2), rel=1e-15)
+    assert bounds.nats(1.0) >= math.log(2)
+    assert bounds.universal_prior_nats(8.0) == pytest.approx(14 * math.log(2), rel=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 50, 400])
+def test_xi_is_its_definition(n):
+    assert 0 <= mpf(str(exact(special.xi)(n))) / oracle.number(oracle.xi(n)) - 1 < mpf("1e-25")
+
+
+def test_xi_is_at_most_two_root_n_where_maurer_did_not_say():
+    assert all(oracle.xi(n) ** 2 <= 4 * n for n in range(1, 9))
+
+
+def test_xi_beyond_the_series():
+    """Ramanujan's Q(n) = sqrt(pi n/2) - 1/3 + sqrt(pi/(288 n)) - 4/(135 n) + ..., Knuth 1973, 1.2.11.3."""
+    for n in (special.XI_SERIES_UP_TO, special.XI_SERIES_UP_TO + 1, 10**9):
+        expansion = mp.sqrt(mp.pi * n / 2) + mpf(2) / 3 + mp.sqrt(mp.pi / (288 * mpf(n))) - mpf(4) / (135 * n)
+        assert abs(mpf(str(exact(special.xi)(n))) - expansion) < mpf(1) / mpf(n) ** mpf("1.5")
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 255, 256, 257, 1000, 67_349, 10**9])
+def test_log_factorial(n):
+    assert abs(mpf(str(exact(special.log_factorial)(n))) - mp.loggamma(n + 1)) < mpf("1e-45")
+
+
+def test_a_prior_from_the_first_part_counts_only_the_rest():
+    assert bounds.occam_split(10, 30.0, 1000, 400, 0.05) == bounds.occam_binomial(10, 30.0, 600, 0.05)
+    assert bounds.pac_bayes_split(0.1, 30.0, 1000, 400, 0.05) == bounds.pac_bayes_kl_exact(0.1, 30.0, 600, 0.05)
+    with pytest.raises(SpecError, match="prior_samples, which the bound no longer counts, must be an integer from 0"):
+        bounds.occam_split(10, 30.0, 1000, 1000, 0.05)
+
+
+def test_the_callers_decimal_context_changes_nothing():
+    before = bounds.occam_binomial(5, 40.0, 500, 0.05)
+    with decimal.localcontext(decimal.Context(prec=3, rounding=decimal.ROUND_DOWN, Emax=5, Emin=-5)):
+        assert bounds.occam_binomial(5, 40.0, 500, 0.05) == before
+        assert decimal.getcontext().prec == 3
+
+
+def test_numpy_scalars_are_numbers():
+    import numpy as np
+
+    got = bounds.occam_binomial(np.int64(5), np.float32(40.0), np.int64(500), np.float64(0.05))
+    assert got == bounds.occam_binomial(5, 40.0, 500, 0.05)
+
+
+NUMBER = [math.nan, math.inf, -math.inf, "0.1", None, True, 10**400]
+SAYS = {"risk": "the empirical risk", "complexity": "nats", "samples": "the number of samples", "delta": "delta"}
+BAD = {
+    "risk": [-0.1, 1.0000001, *NUMBER],
+    "complexity": [-1e-9, *NUMBER],
+    "samples": [0, -5, 2.0, 2**60, None, True, "3"],
+    "delta": [0, 1, -0.1, 1.5, *NUMBER],
+}
+
+
+@pytest.mark.parametrize(("argument", "value"), [(name, value) for name in BAD for value in BAD[name]])
+@pytest.mark.parametrize(
+    "bound", [bounds.occam_kl, bounds.occam_hoeffding, bounds.pac_bayes_kl_exact, bounds.catoni_grid]
+)
+def test_what_a_bound_cannot_be_asked_is_refused_by_name(bound, argument, value):
+    arguments = {"risk": 0.1, "complexity": 5.0, "samples": 100, "delta": 0.05} | {argument: value}
+    says = {
+        "risk": "empirical risk",
+        "complexity": "complexity in nats",
+        "samples": "number of samples",
+        "delta": "delta",
+    }
+    with pytest.raises(SpecError, match=f"{says[argument]} must be .*; got"):
+        bound(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bounds.occam_binomial(6, 1.0, 5, 0.05), "errors must be an integer from 0 to 5; got 6"),
+        (
+            lambda: bounds.occam_binomial(0.5, 1.0, 5, 0.05),
+            "errors must be an integer from 0 to 5; got 0.5",
+        ),
+        (
+            lambda: bounds.occam_binomial(6, 1.0, 10**10, 0.05),
+            "tail must be an integer from 1 to 1000000000; got",
+        ),
+        (lambda: bounds.kl_inverse(0.1, 0.1, "left"), "side must be 'upper' or 'lower'; got 'left'"),
+        (lambda: bounds.binomial_tail_inverse(1, 5, -1.0), "nats must be a finite number of at least 0; got -1.0"),
+        (
+            lambda: bounds.catoni(0.1, 1.0, 5, 0.05, 0.0),
+            "inverse temperature must be a finite number above 0",
+        ),
+        (lambda: bounds.catoni_grid(0.1, 1.0, 5, 0.05, []), "at least one number above 0; got"),
+        (lambda: bounds.zhou_lotfi(0.1, 1.0, 5, 0.05, 1.0), "alpha must be a number above 1"),
+        (lambda: bounds.theorem1_gap(0, 1.0, 5, 0.05), "subspace_dim must be an integer from 1"),
+        (lambda: bounds.nats(-1.0), "the number of bits must be a finite number of at least 0"),
+    ],
+)
+def test_other_arguments_are_refused_by_name(call, message):
+    with pytest.raises(IntrinsicError, match=message):
+        call()
+
+
+def test_bounds_import_neither_torch_nor_numpy():
+    code = "import intrinsic.bounds, sys; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
