@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from intrinsic.measurement import Estimate, estimate, measure
+from intrinsic.measurement.checks import check_start
+from intrinsic.measurement.estimate import WORKER_START
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 
@@ -37,27 +39,38 @@ def run(
         help="Where all other settings start. Default: demo, unless a task or a model is named.",
         rich_help_panel=RUN,
     ),
-    jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
+    jobs: int = typer.Option(
+        1,
+        min=1,
+        metavar="N",
+        help=f"Trials at the same time, in N worker processes; each takes about {WORKER_START:g} s to start.",
+        rich_help_panel=RUN,
+    ),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Print the settings and what they will cost; run nothing.", rich_help_panel=RUN
+        False,
+        "--dry-run",
+        help="Check settings, data and model as far as lies here, print the settings and what they will cost; "
+        "run nothing.",
+        rich_help_panel=RUN,
     ),
     **given: Any,
 ) -> None:
     """Resolve the spec, measure, report."""
     spec, start = resolve(layer(given), config, preset)
     folder = output_dir or default_output_dir(spec)
+    announced = _announcement(spec, start, folder, jobs)
     if dry_run:
-        typer.echo(_plan(spec, start, folder), nl=False)
+        typer.echo(_plan(spec, announced), nl=False)
         return
     run_flags = _run_flags(output_dir, config, preset, jobs)
     command = shlex.join(["intrinsic", "measure", *arguments(given), *run_flags])
-    _measure(spec, start, folder, jobs, command)
-
-
-def _measure(spec: MeasureSpec, start: str, folder: Path, jobs: int, command: str) -> None:
     console = Console(highlight=False, markup=False)
-    for line in _announcement(spec, start, folder):
+    for line in announced:
         console.print(line, soft_wrap=True)
+    _measure(spec, folder, jobs, command, console)
+
+
+def _measure(spec: MeasureSpec, folder: Path, jobs: int, command: str, console: Console) -> None:
     try:
         with LiveTable(spec, console) as table:
             result = measure(spec, folder, jobs=jobs, on_event=table, command=command)
@@ -79,23 +92,26 @@ def _run_flags(output_dir: Path | None, config: Path | None, preset: str | None,
     return [word for name, value in words_.items() if value is not None for word in (name, str(value))]
 
 
-def _announcement(spec: MeasureSpec, start: str, folder: Path) -> list[str]:
+def _announcement(spec: MeasureSpec, start: str, folder: Path, jobs: int) -> list[str]:
     what = f"{words.d_name(spec)} of {words.model(spec)} on {words.task(spec)}"
     how = f"{words.method(spec)}, {spec.projection}; {start} settings"
-    return [f"{what}: {how}", f"output in {folder}", f"expected: {_cost(estimate(spec, folder))}"]
+    return [f"{what}: {how}", f"output in {folder}", f"expected: {_cost(estimate(spec, folder), jobs)}"]
 
 
-def _plan(spec: MeasureSpec, start: str, folder: Path) -> str:
+def _plan(spec: MeasureSpec, announced: Sequence[str]) -> str:
     """The spec as YAML; what is no setting stands in comments, so that --config can read all of it."""
-    return "".join(f"# {line}\n" for line in _announcement(spec, start, folder)) + to_yaml(spec)
+    notes = [*announced, *(f"not checked: {what}" for what in check_start(spec))]
+    return "".join(f"# {line}\n" for line in notes) + to_yaml(spec)
 
 
-def _cost(cost: Estimate) -> str:
+def _cost(cost: Estimate, jobs: int) -> str:
     parts = [f"{_range(cost.trials)} trials"]
     if cost.steps is not None:
         parts.append(f"{_range(cost.steps)} steps")
     if cost.seconds is not None:
-        parts.append(f"{words.duration(cost.seconds[0])} to {words.duration(cost.seconds[1])} of training")
+        parts.append(f"{words.duration(cost.seconds[0])} to {words.duration(cost.seconds[1])} one after another")
+    if jobs > 1:
+        parts.append(f"{jobs} at a time after about {WORKER_START:g} s to start the workers")
     return ", ".join(parts)
 
 

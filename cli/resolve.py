@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from intrinsic.errors import SpecError, UnknownName
+from intrinsic.measurement.checks import check_settings
 from intrinsic.models import MODELS
 from intrinsic.report import words
 from intrinsic.spec import PRESETS, Frozen, MeasureSpec
@@ -26,7 +27,7 @@ def resolve(flags: Tree, config: Path | None, preset: str | None) -> tuple[Measu
     """The spec and the name of the preset it started from: preset < configuration file < flags.
 
     Without --preset the demo serves when neither flags nor file name a task or a model; else `text` or
-    `vision`, by what they name. Raises SpecError.
+    `vision`, by what they name. Raises SpecError, and ModelError for a model of another kind than the task.
     """
     layers = [_read(config), flags] if config is not None else [flags]
     start = preset or _preset(layers)
@@ -36,8 +37,8 @@ def resolve(flags: Tree, config: Path | None, preset: str | None) -> tuple[Measu
     for layer in layers:
         tree = _merge(tree, _settled(layer))
     spec = _validate(tree, config)
-    if spec.task.name not in TASKS:
-        raise UnknownName("task", spec.task.name, TASKS)
+    check_settings(spec)
+    _check_typed(flags, spec)
     return spec, start
 
 
@@ -52,6 +53,17 @@ def default_output_dir(spec: MeasureSpec) -> Path:
     names = (words.task(spec), words.short_name(spec.model.name), words.method(spec).lower())
     plain = "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in name) for name in names)
     return Path("runs") / plain
+
+
+def _check_typed(flags: Tree, spec: MeasureSpec) -> None:
+    """Refuse the flags that --grid makes idle. A file may hold these settings: a record holds all of them."""
+    idle = ("low", "high") if spec.search.kind == "adaptive" else ("low", "high", "resolution")
+    typed = [f"--{name} {flags['search'][name]}" for name in idle if name in flags.get("search", {})]
+    if spec.search.grid and typed:
+        raise SpecError(
+            f"--grid names the dimensions that may be tried, so {' and '.join(typed)} would change nothing: "
+            "leave one or the other out"
+        )
 
 
 def _preset(layers: list[Tree]) -> str:
@@ -140,7 +152,7 @@ def _sentence(problem: Tree) -> str:
 
 def _setting(loc: list[str]) -> str:
     path = ".".join(loc)
-    flag = next((flag.name for flag in FLAGS if flag.path == path or path == f"{flag.path}.kind"), None)
+    flag = next((flag.name for flag in FLAGS if path in (flag.path, f"{flag.path}.kind", f"{flag.path}.value")), None)
     return f"{flag or path}: " if path else ""
 
 

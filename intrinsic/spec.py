@@ -103,13 +103,13 @@ class OptimSpec(Frozen):
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Rate = 5e-4
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(default=0.06, ge=0, le=1)
     """Share of the steps."""
-    clip: float | None = Field(default=1.0, gt=0)
+    clip: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Largest gradient norm; None: no clipping."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     steps: PositiveInt | None = None
     """Optimiser steps; exactly one of epochs and steps is set."""
     batch_size: PositiveInt = 32
@@ -161,7 +161,7 @@ class SearchSpec(Frozen):
     low: PositiveInt = 4
     high: PositiveInt = 4096
     """The bracket: both ends are dimensions that may be tried."""
-    resolution: float = Field(default=2**0.5, gt=1)
+    resolution: float = Field(default=2**0.5, gt=1, allow_inf_nan=False)
     """Ratio of neighbouring dimensions on the geometric grid."""
     grid: tuple[PositiveInt, ...] = ()
     """The dimensions that may be tried, by either kind; empty: low to high by resolution."""
@@ -186,7 +186,7 @@ class TargetSpec(Frozen):
     """own: fraction * baseline; global: fraction * value;
     chance-corrected: chance + fraction * (baseline - chance)."""
     fraction: float = Field(default=0.9, gt=0, le=1)
-    value: float | None = None
+    value: float | None = Field(default=None, allow_inf_nan=False)
     """The score meant by `global`, in the metric's own unit."""
 
     @model_validator(mode="after")

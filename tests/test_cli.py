@@ -9,8 +9,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import yaml
 from intrinsic_cli import main as command
+from intrinsic_cli import measure as verb
 from intrinsic_cli.flags import FLAGS
 from intrinsic_cli.resolve import to_yaml
 from records_fake import measured
@@ -63,9 +65,9 @@ def test_ls_loads_no_torch_and_draws_nothing(tmp_path):
     assert not modules & (HEAVY | {"scipy", "matplotlib"})
 
 
-def test_report_and_dry_run_load_no_torch(tmp_path):
+def test_report_and_the_help_of_measure_load_no_torch(tmp_path):
     (tmp_path / "result.json").write_text(measured().model_dump_json())
-    modules = imported(["report", str(tmp_path)], ["measure", "--dry-run"], ["measure", "--help"])
+    modules = imported(["report", str(tmp_path)], ["measure", "--help"])
     assert not modules & HEAVY
     assert (tmp_path / "curve.pdf").exists()
 
@@ -73,8 +75,8 @@ def test_report_and_dry_run_load_no_torch(tmp_path):
 def test_help_lists_the_verbs(cli):
     code, out, err = cli("--help")
     assert (code, err) == (0, "")
-    for verb in command.VERBS:
-        assert f"\n  {verb} " in out
+    for name in command.VERBS:
+        assert f"\n  {name} " in out
     assert "..." not in out.split("Commands:")[1], "a summary was cut"
 
 
@@ -159,6 +161,37 @@ BAD = [
     (["measure", "--low", "9", "--high", "3"], r"the bracket needs low < high, got 9 and 3"),
     (["measure", "--subspace-rates", "1e-3,no"], r"--subspace-rates: input should be a valid number, .* got 'no'"),
     (["measure", "--subspace-rates", "1e-3,-1"], r"--subspace-rates: input should be greater than 0, got '-1'"),
+    (["measure", "--target", "global:x"], r"--target: input should be a valid number, .* got 'x'"),
+    (["measure", "--target", "global:nan"], r"--target: input should be a finite number, got 'nan'"),
+    (
+        ["measure", "--target", "global:90"],
+        r"0.9 x 90 = 81, which no training can reach: .* as in --target global:0.95",
+    ),
+    (["measure", "--weight-decay", "inf"], r"--weight-decay: input should be a finite number, got 'inf'"),
+    (["measure", "--clip", "inf"], r"--clip: input should be a finite number, got 'inf'"),
+    (["measure", "--epochs", "inf"], r"--epochs: input should be a finite number, got 'inf'"),
+    (["measure", "--resolution", "inf"], r"--resolution: input should be a finite number, got 'inf'"),
+    (["measure", "--did", "--lambdas", "tensor"], r"DID \(--did\) has none: expected 'layer', got 'tensor'; leave"),
+    (
+        ["measure", "--search", "grid", "--guard-rates", "4"],
+        r"--search grid .* guards none: got .* leave --guard-rates",
+    ),
+    (
+        ["measure", "--grid", "4,8", "--low", "4"],
+        r"--grid names the dimensions .*, so --low 4 would change nothing: le",
+    ),
+    (["measure", "--search", "grid", "--grid", "4,8", "--resolution", "2"], r"so --resolution 2 would change nothing"),
+    (["measure", "--task", "digits", "--max-length", "64"], r"'digits' has images and takes no max_length \(got 64\)"),
+    (["measure", "--task", "mrpc", "--text-columns", "a"], r"'mrpc' has its own data and takes no text_columns"),
+    (["measure", "--task", "digits", "--layers", "2"], r"'mlp' takes no layers \(got 2, expected None\): leave it out"),
+    (["measure", "--task", "mrpc", "--model", "lenet"], r"'lenet' is for vision and the task is text; try minilm"),
+    (["measure", "--task", "digits", "--high", "9999999"], r"the bracket .* at most D = 55210, .* got 9999999"),
+    (
+        ["measure", "--task", "mnist", "--data-dir", "."],
+        r"no idx files in \.: expected train-images-idx3-ubyte\[.gz\], ",
+    ),
+    (["measure", "--task", "files", "--data-dir", "no.csv"], r"no.csv does not exist; data_dir is a file or a folder"),
+    (["measure", "--model", "./no"], r"there is no folder './no'; expected a folder with a model, a Hub name, or one"),
     (["measure", "--config", "absent.yaml"], r"cannot read the configuration absent.yaml: No such file"),
     (["measure", "--jobs", "0"], r"--jobs.*1; see intrinsic measure --help"),
     (["measure", "--taks", "mrpc"], r"No such option: --taks .*--task.*; see intrinsic measure --help"),
@@ -198,23 +231,35 @@ def test_a_bad_configuration_is_one_sentence(cli, tmp_path, text, sentence):
     assert re.search(sentence, err), err
 
 
-def dry(cli, *args: str) -> MeasureSpec:
-    code, out, err = cli("measure", "--dry-run", *args)
-    assert (code, err) == (0, "")
-    return MeasureSpec.model_validate(yaml.safe_load(out))
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Dry runs of settings whose data and models need not be here."""
+    monkeypatch.setattr(verb, "check_start", lambda spec: ())
 
 
-def test_no_flags_is_the_demo(cli):
-    assert dry(cli) == PRESETS["demo"]
+@pytest.fixture
+def dry(cli, unchecked):
+    """dry(*args) -> the settings that a dry run prints."""
+
+    def call(*args: str) -> MeasureSpec:
+        code, out, err = cli("measure", "--dry-run", *args)
+        assert (code, err) == (0, "")
+        return MeasureSpec.model_validate(yaml.safe_load(out))
+
+    return call
 
 
-def test_a_seed_alone_stays_the_demo(cli):
-    assert dry(cli, "--seed", "3") == PRESETS["demo"].model_copy(update={"seed": 3})
+def test_no_flags_is_the_demo(dry):
+    assert dry() == PRESETS["demo"]
+
+
+def test_a_seed_alone_stays_the_demo(dry):
+    assert dry("--seed", "3") == PRESETS["demo"].model_copy(update={"seed": 3})
 
 
 @pytest.mark.parametrize("flags", [("--task", "mrpc"), ("--model", "org/some-model"), ("--task", "rotten-tomatoes")])
-def test_naming_a_task_or_a_model_leaves_the_demo(cli, flags):
-    spec = dry(cli, *flags)
+def test_naming_a_task_or_a_model_leaves_the_demo(dry, flags):
+    spec = dry(*flags)
     assert (spec.model.layers, spec.task.limit, spec.task.max_length) == (None, None, 128)
     assert spec.optim == PRESETS["text"].optim
 
@@ -227,35 +272,41 @@ def test_naming_a_task_or_a_model_leaves_the_demo(cli, flags):
         (("--model", "vit-tiny"), "digits", "vit-tiny"),
     ],
 )
-def test_vision_has_its_own_settings(cli, flags, task, model):
-    spec = dry(cli, *flags)
+def test_vision_has_its_own_settings(dry, flags, task, model):
+    spec = dry(*flags)
     assert (spec.task.name, spec.model.name) == (task, model)
     assert spec.optim == PRESETS["vision"].optim
     assert not spec.structure_aware
 
 
-def test_a_preset_can_be_asked_for(cli):
-    spec = dry(cli, "--preset", "demo", "--task", "sst2")
+def test_a_preset_can_be_asked_for(dry):
+    spec = dry("--preset", "demo", "--task", "sst2")
     assert (spec.task.name, spec.task.limit, spec.model.layers) == ("sst2", 6000, 1)
 
 
 EVERY_FLAG = """
     --task files --data-dir d --text-columns a,b --label-column y --splits t,v --regression
     --limit 7 --eval-limit none --max-length 9 --model m --revision r --layers 3 --pooling cls
-    --trust-remote-code --projection hashed --did --lambdas tensor --head free
+    --trust-remote-code --projection hashed --lambdas tensor --head free
     --parameters no-embeddings --baseline-rates 1e-4 --subspace-rates 1e-3,2e-3 --baseline-seeds 2
     --optimizer sgd --weight-decay 0.1 --schedule cosine --warmup 0.2 --clip none --steps 11
     --batch-size 4 --eval-batch-size 5 --accumulate 6 --precision bf16 --eval-every 8 --policy best
-    --fraction 0.8 --target global:0.99 --search grid --low 2 --high 20 --resolution 2 --grid 2,4
+    --fraction 0.8 --target global:0.99 --search grid --low 2 --high 20 --resolution 2
     --seeds 4 --guard-rates none --max-trials 12 --confidence 0.9 --seed 5
 """
 
 
-def test_every_flag_reaches_its_setting(cli):
-    spec = dry(cli, *shlex.split(EVERY_FLAG))
-    changed = leaves(spec.model_dump()) - {"optim.learning_rate", "optim.epochs", "task.eval_limit"}
-    same = {path for path in changed if at(spec.model_dump(), path) == at(PRESETS["text"].model_dump(), path)}
-    assert same == set()
+CLASHING = "--did --grid 2,4"
+"""What makes some of the flags above idle."""
+
+
+def test_every_flag_reaches_its_setting(dry):
+    spec, other = dry(*shlex.split(EVERY_FLAG)), dry(*shlex.split(CLASHING))
+    usual = PRESETS["text"].model_dump()
+    wanted = leaves(usual) - {"optim.learning_rate", "optim.epochs", "task.eval_limit"}
+    missed = {path for path in wanted if at(spec.model_dump(), path) == at(usual, path)}
+    assert missed == {"structure_aware", "search.grid"}
+    assert (other.structure_aware, other.search.grid) == (False, (2, 4))
     assert spec.target.model_dump() == {"kind": "global", "fraction": 0.8, "value": 0.99}
     assert spec.search.guard_rates == ()
     assert spec.optim.clip is None
@@ -268,21 +319,21 @@ def at(tree: dict, path: str) -> object:
     return tree
 
 
-def test_flags_lie_on_top_of_the_file_and_the_file_on_the_preset(cli, tmp_path):
+def test_flags_lie_on_top_of_the_file_and_the_file_on_the_preset(dry, tmp_path):
     (tmp_path / "c.yaml").write_text(
         "task: {name: sst2, limit: 50}\noptim: {steps: 9, precision: no}\ntarget: {kind: global, value: 0.7}\n"
     )
-    spec = dry(cli, "--config", "c.yaml", "--limit", "60")
+    spec = dry("--config", "c.yaml", "--limit", "60")
     assert (spec.task.name, spec.task.limit, spec.optim.steps, spec.optim.epochs) == ("sst2", 60, 9, None)
     assert (spec.optim.precision, spec.target.value, spec.model.layers) == ("no", 0.7, None)
-    spec = dry(cli, "--config", "c.yaml", "--epochs", "2", "--target", "own")
+    spec = dry("--config", "c.yaml", "--epochs", "2", "--target", "own")
     assert (spec.optim.steps, spec.optim.epochs, spec.target.kind, spec.target.value) == (None, 2, "own", None)
 
 
 @pytest.mark.parametrize(
     "flags", [(), ("--task", "mnist", "--model", "lenet", "--target", "global:1", "--grid", "3,5")]
 )
-def test_dry_run_output_is_a_configuration(cli, tmp_path, flags):
+def test_dry_run_output_is_a_configuration(cli, unchecked, tmp_path, flags):
     _, out, _ = cli("measure", "--dry-run", *flags)
     (tmp_path / "again.yaml").write_text(out)
     assert out.splitlines()[2].startswith("# expected: ")
@@ -292,7 +343,45 @@ def test_dry_run_output_is_a_configuration(cli, tmp_path, flags):
     assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"], "a dry run writes nothing"
 
 
-def test_the_output_folder_is_named_after_task_model_and_method(cli):
+def test_a_dry_run_checks_and_says_what_it_could_not_check(cli, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"some text {i},{i % 2}\n" for i in range(20)))
+    code, out, _ = cli("measure", "--dry-run", "--task", "digits", "--model", "mlp")
+    assert code == 0
+    assert "not checked" not in out
+    code, out, err = cli("measure", "--dry-run", "--task", "files", "--data-dir", "a.csv", "--model", "org/absent")
+    assert (code, err) == (0, "")
+    assert [line for line in out.splitlines() if "not checked" in line] == [
+        "# not checked: the model 'org/absent', which comes from the Hub, and whether the dimensions suit it"
+    ]
+    yaml.safe_load(out)
+    (tmp_path / "b.csv").write_text("text,label\na,0\nb,nan\n")
+    code, out, err = cli("measure", "--dry-run", "--task", "files", "--data-dir", "b.csv", "--model", "org/absent")
+    assert (code, out) == (2, "")
+    assert "the label is NaN" in err
+    assert {path.name for path in tmp_path.iterdir()} == {"a.csv", "b.csv"}, "a dry run writes nothing"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--task digits --high 9999999", "--task mnist --data-dir .", "--task digits --precision fp16", "--model ./no"],
+)
+def test_a_refused_command_leaves_no_run_behind(cli, tmp_path, flags):
+    if "fp16" in flags and torch.cuda.is_available():
+        pytest.skip("fp16 works on a GPU")
+    code, _, err = cli("measure", *flags.split())
+    assert code == 2
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jobs_tell_what_a_worker_costs(cli):
+    expected = cli("measure", "--dry-run", "--task", "digits", "--model", "mlp", "--jobs", "3")[1].splitlines()[2]
+    assert expected.endswith("3 at a time after about 12 s to start the workers")
+    out = CliRunner().invoke(command.app, ["measure", "--help"], env={"COLUMNS": "300"}).output
+    assert "in N worker processes; each takes about 12 s to start" in out
+
+
+def test_the_output_folder_is_named_after_task_model_and_method(cli, unchecked):
     for flags, name in [
         ((), "runs/rotten-tomatoes-minilm-said"),
         (("--task", "mrpc", "--model", "org/big model", "--did"), "runs/mrpc-org-big-model-did"),

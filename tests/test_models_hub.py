@@ -23,7 +23,7 @@ from fake_hub import COMMIT, NAME, FakeHub
 from huggingface_hub import constants
 
 from intrinsic.errors import ModelError, SpecError, UnknownName
-from intrinsic.models import hub, load_model
+from intrinsic.models import hub, is_here, load_model
 from intrinsic.models.folder import weight_files
 from intrinsic.models.loaded import LoadedModel
 from intrinsic.spec import ModelSpec
@@ -279,10 +279,34 @@ def test_minilm_with_other_weights(monkeypatch: pytest.MonkeyPatch, sound: Path,
 
 
 def test_minilm_has_no_revisions() -> None:
-    if find_spec(hub.MINILM_PACKAGE) is None:
-        pytest.skip("the extra 'offline' is not installed")
-    with pytest.raises(SpecError, match="'minilm' has none, got 'main'"):
+    with pytest.raises(SpecError, match=r"'minilm' takes no revision \(got 'main', expected None\): leave it out"):
         load("minilm", revision="main")
+
+
+# ------------------------------------------------------------------ what is on this machine
+
+
+def test_what_only_the_hub_has_is_not_here_and_is_not_fetched(
+    cache: Path, fake_hub: type[FakeHub], monkeypatch: pytest.MonkeyPatch, sound: Path
+) -> None:
+    monkeypatch.setattr(hub, "_ask_hub", lambda spec: pytest.fail("the Hub was asked"))
+    assert not is_here(ModelSpec(name=NAME), "text")
+    fill_cache(cache, sound)
+    assert is_here(ModelSpec(name=NAME), "text")
+    assert is_here(ModelSpec(name=str(sound)), "text")
+    assert is_here(ModelSpec(name="mlp"), "vision")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="HF_HUB_OFFLINE forbids asking the Hub"):
+        is_here(ModelSpec(name="someone/else"), "text")
+
+
+def test_a_folder_for_the_other_kind_of_task_is_refused_before_it_is_loaded(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"holds no image processor: expected preprocessor_config.json"):
+        is_here(ModelSpec(name=str(sound)), "vision")
+    with pytest.raises(ModelError, match=r"holds no model: expected a config.json"):
+        is_here(ModelSpec(name=str(tmp_path)), "text")
+    with pytest.raises(ModelError, match=r"there is no folder './absent'"):
+        is_here(ModelSpec(name="./absent"), "text")
 
 
 def test_the_real_minilm_knows_what_sentences_mean() -> None:

@@ -128,9 +128,11 @@ def test_vit_takes_layers_and_pooling() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("mlp", {"layers": 2}, "'mlp' is a reference net and takes no layers 2: leave it out"),
-        ("lenet", {"pooling": "mean"}, "'lenet' is a reference net and takes no pooling 'mean'"),
-        ("vit-tiny", {"revision": "main"}, "'vit-tiny' is a reference net and takes no revision 'main'"),
+        ("mlp", {"layers": 2}, r"'mlp' takes no layers \(got 2, expected None\): leave it out"),
+        ("lenet", {"pooling": "mean"}, r"'lenet' takes no pooling \(got 'mean', expected 'auto'\)"),
+        ("vit-tiny", {"revision": "main"}, r"'vit-tiny' takes no revision \(got 'main'"),
+        ("mlp", {"trust_remote_code": True}, r"'mlp' takes no trust_remote_code \(got True, expected False\)"),
+        ("mlp", {"layers": 2, "pooling": "cls"}, r"takes no layers \(got 2, .*\), pooling \(got 'cls', .*\): leave"),
         ("mlp", {"shape": None}, r"'mlp' needs input_shape \(channels, height, width\), got None"),
         ("mlp", {"shape": (1, 0, 8)}, r"needs input_shape .* got \(1, 0, 8\)"),
     ],
@@ -138,6 +140,18 @@ def test_vit_takes_layers_and_pooling() -> None:
 def test_what_a_net_does_not_take(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         load(name, **settings)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_outline_has_the_same_tensors_and_no_values(name: str) -> None:
+    spec, facts = ModelSpec(name=name), {"num_labels": 10, "problem": "classification", "kind": "vision", "seed": 0}
+    outline = load_model(spec, **facts, input_shape=MNIST, weights=False)  # type: ignore[arg-type]
+    whole = load(name)
+    shapes = [{key: tensor.shape for key, tensor in loaded.model.state_dict().items()} for loaded in (outline, whole)]
+    assert shapes[0] == shapes[1]
+    assert all(parameter.is_meta for parameter in outline.model.parameters())
+    assert (outline.head_names, outline.embedding_names) == (whole.head_names, whole.embedding_names)
+    assert outline.weights_sha256 == ""
 
 
 def test_a_model_of_the_other_kind() -> None:

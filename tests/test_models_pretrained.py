@@ -73,6 +73,27 @@ def test_layers_keeps_the_first_ones(folders: dict[str, Path], name: str, poolin
     assert "2 of 3 layers" in cut.description
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "vit"])
+def test_the_outline_has_the_same_tensors_and_reads_no_weights(
+    folders: dict[str, Path], name: str, pooling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "vision" if name == "vit" else "text"
+    whole = load(folders[name], pooling=pooling, kind=kind, layers=2)
+    monkeypatch.setattr("intrinsic.models.pretrained._from_checkpoint", lambda *_: pytest.fail("weights were read"))
+    spec = ModelSpec(name=str(folders[name]), pooling=pooling, layers=2)
+    facts: Any = {"num_labels": whole.model.config.num_labels, "problem": "classification", "kind": kind, "seed": 0}
+    outline = load_model(spec, **facts, weights=False)
+    assert all(parameter.is_meta for parameter in outline.model.parameters())
+    named = [
+        {key: (parameter.shape, parameter.requires_grad) for key, parameter in loaded.model.named_parameters()}
+        for loaded in (outline, whole)
+    ]
+    assert named[0] == named[1]  # a tied tensor comes once, so the ties are the same too
+    assert outline.embedding_names == whole.embedding_names
+    assert {name.split(".")[-1] for name in outline.head_names} <= {name.split(".")[-1] for name in whole.head_names}
+
+
 def test_truncation_gives_the_intermediate_hidden_state(folders: dict[str, Path]) -> None:
     cut = load(folders["bert"], layers=2, pooling="mean")
     batch = batch_of(cut, model_folders.LONG)

@@ -14,7 +14,7 @@ from task_folders import GLUE_FILES, jsonl, philox_order, write
 
 from intrinsic.errors import DataError, Diverged, SpecError, UnknownName
 from intrinsic.spec import TaskSpec
-from intrinsic.tasks import TASKS, load_task
+from intrinsic.tasks import TASKS, check_task, load_task
 from intrinsic.tasks.base import ImageExamples, Loaded, Task, TextExamples, build_task, shuffled
 from intrinsic.tasks.metrics import METRICS
 
@@ -68,8 +68,27 @@ def test_an_unknown_name_lists_what_there_is() -> None:
     ],
 )
 def test_settings_that_belong_to_files_are_refused(name: str, setting: dict[str, object]) -> None:
-    with pytest.raises(SpecError, match=rf"takes no {next(iter(setting))}; for files of your own use the task 'files'"):
+    expected = (
+        rf"takes no {next(iter(setting))} \(got .*\): leave it out, or use the task 'files' for files of your own"
+    )
+    with pytest.raises(SpecError, match=expected):
         load_task(TaskSpec.model_validate({"name": name, **setting}))
+
+
+def test_images_are_not_cut_to_tokens() -> None:
+    with pytest.raises(SpecError, match=r"'digits' has images and takes no max_length \(got 64\).* leave it at 128"):
+        check_task(TaskSpec(name="digits", max_length=64))
+    assert check_task(TaskSpec(name="digits", max_length=128)) is TASKS["digits"]
+
+
+def test_data_that_may_not_be_read_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The superuser may look anywhere, so the answer of the operating system is made up here.
+    def closed(path: Path) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(DataError, match=r"cannot read .*data \(Permission denied\): check its rights"):
+        load_task(TaskSpec(name="files", data_dir=table(tmp_path)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 10, 1001])

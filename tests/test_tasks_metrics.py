@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intrinsic.tasks.metrics import METRICS, constant_score, evaluate, exact_match
+from intrinsic.tasks.metrics import METRICS, RANGES, constant_score, evaluate, exact_match
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
 
@@ -20,6 +20,7 @@ def counts(pairs: list[tuple[int, int]]) -> tuple[int, int, int, int]:
     return tuple(pairs.count(pair) for pair in ((1, 1), (1, 0), (0, 1), (0, 0)))  # type: ignore[return-value]
 
 
+@settings(deadline=None)  # the first call imports scikit-learn
 @given(binary)
 def test_binary_metrics_by_their_formulas(pairs: list[tuple[int, int]]) -> None:
     tp, fp, fn, tn = counts(pairs)
@@ -93,3 +94,14 @@ def test_the_best_constant_by_f1_answers_yes() -> None:
     shares = [constant_score("f1", np.array([1] * k + [0] * (10 - k)), None, range(2)) for k in range(11)]
     assert shares == pytest.approx([2 * k / (10 + k) for k in range(11)])
     assert all(a < b for a, b in pairwise(shares))
+
+
+@settings(deadline=None)
+@given(binary)
+def test_no_metric_leaves_its_range(pairs: list[tuple[int, int]]) -> None:
+    assert set(RANGES) == set(METRICS)
+    predictions, labels = np.array(pairs).T
+    for name, (low, high) in RANGES.items():
+        best = METRICS[name](labels, labels)
+        assert low - 1e-12 <= METRICS[name](predictions, labels) <= high + 1e-12
+        assert low <= best <= high

@@ -104,8 +104,19 @@ def test_missing_files_and_splits(tmp_path: Path) -> None:
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"has no t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz; data_dir is"):
         mnist(folder)
-    with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
+    with pytest.raises(DataError, match=r"no is no folder: expected train-images-idx3-ubyte\[.gz\]"):
         mnist(tmp_path / "no")
+
+
+@pytest.mark.parametrize("file", [None, "notes.txt", "reviews.csv", "README.md", "picture.png"])
+def test_a_wrong_folder_is_told_what_belongs_into_it(tmp_path: Path, file: str | None) -> None:
+    if file is not None:
+        (tmp_path / file).write_text("text,label\nnothing of the kind,0\n")
+    expected = r"no idx files in .*: expected train-images-idx3-ubyte\[.gz\], train-labels-idx1-ubyte\[.gz\], t10k-"
+    with pytest.raises(DataError, match=expected) as caught:
+        mnist(tmp_path)
+    assert "give --data-dir the folder" in str(caught.value)
+    assert "Dataset" not in str(caught.value), "no words of the datasets library"
 
 
 @pytest.mark.parametrize(("name", "mean", "std"), [("mnist", 0.1307, 0.3081), ("fashion-mnist", 0.2860, 0.3530)])

@@ -18,7 +18,7 @@ from intrinsic import trial
 from intrinsic.errors import DataError, ModelError, SpecError, UnknownName
 from intrinsic.records import TrialResult
 from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec, TaskSpec, TrialSpec
-from intrinsic.trial import Interrupted, ingredients, run_trial
+from intrinsic.trial import Interrupted, check_trial, ingredients, outline_trial, run_trial
 from intrinsic.trial.ingredients import forget
 
 pytestmark = pytest.mark.usefixtures("one_thread", "_fresh")
@@ -273,3 +273,76 @@ def test_models_are_kept_within_a_budget_of_bytes() -> None:
     assert list(shelf._things) == ["b", "c"]
     shelf.get("d", lambda: "d" * 500)
     assert list(shelf._things) == ["d"]
+
+
+# ---------------------------------------------------------------- what is found out beforehand
+
+
+CHECKS = [check_trial, outline_trial]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        ({"method": {**DID.model_dump(), "subspace_dim": 10**6}}, SpecError, "must be at most D = 55210.*got 1000000"),
+        ({"method": {**DID.model_dump(), "parameters": "no-embeddings"}}, ModelError, "the model has no embeddings"),
+        ({"model": {"name": "minilm"}}, ModelError, "model 'minilm' is for text and the task is vision"),
+        ({"model": {"name": "lenet"}}, ModelError, "lenet needs images of at least 16x16, got 8x8"),
+        ({"task": {"name": "mnist", "data_dir": "/no/such"}}, DataError, "/no/such is no folder"),
+        ({"task": {"name": "digits", "max_length": 7}}, SpecError, "takes no max_length"),
+        ({"method": {"name": "fulll"}}, UnknownName, "did you mean 'full'"),
+    ],
+)
+def test_a_trial_that_cannot_run_is_refused_beforehand(
+    spec: dict[str, Any], error: type[Exception], message: str, check: Any
+) -> None:
+    values = {"task": DIGITS.model_dump(), "model": MLP.model_dump(), "optim": OPTIM.model_dump()} | spec
+    with pytest.raises(error, match=message):
+        check(TrialSpec.model_validate(values))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on a GPU")
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_precision_the_machine_lacks_is_refused_beforehand(check: Any) -> None:
+    with pytest.raises(SpecError, match="precision 'fp16' needs a GPU"):
+        check(digits(precision="fp16"))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_inputs_that_do_not_suit_the_model_are_refused_beforehand(check: Any, tmp_path: Path) -> None:
+    spec = text(tmp_path)
+    check(spec)
+    short = spec.model_copy(update={"task": spec.task.model_copy(update={"max_length": 2})})
+    with pytest.raises(SpecError, match="max_length 2 leaves no room beside 2 special tokens"):
+        check(short)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_folder_of_the_wrong_kind_is_refused_before_the_data_are_read(
+    check: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = text(tmp_path)
+    monkeypatch.setattr("intrinsic.trial.check.task_of", lambda spec: pytest.fail("the data were read"))
+    with pytest.raises(ModelError, match="holds no image processor"):
+        check(spec.model_copy(update={"task": DIGITS}))
+
+
+def test_an_outline_trains_nothing_reads_no_weights_and_needs_no_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = text(tmp_path, DID.model_copy(update={"subspace_dim": 900}))
+    monkeypatch.setattr("intrinsic.models.pretrained._from_checkpoint", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr("intrinsic.tasks.hub._from_hub", lambda *_: pytest.fail("the Hub was asked"))
+    monkeypatch.setattr("intrinsic.models.hub._ask_hub", lambda *_: pytest.fail("the Hub was asked"))
+    assert outline_trial(spec) == ()
+    assert outline_trial(digits(DID)) == ()
+    mrpc = spec.model_copy(update={"task": TaskSpec(name="mrpc")})
+    assert outline_trial(mrpc) == ("the data of 'mrpc', which come from the Hub",)
+    with pytest.raises(SpecError, match="must be at most D"):  # the model is checked although the data are not
+        outline_trial(mrpc.model_copy(update={"method": DID.model_copy(update={"subspace_dim": 10**6})}))
+    mnist = TrialSpec(task=TaskSpec(name="mnist"), model=MLP, method=DID, optim=OPTIM)
+    assert len(outline_trial(mnist)) == 2
+    assert "the dimensions suit 'mlp', whose size follows from the images" in outline_trial(mnist)[1]
+    (unknown,) = outline_trial(spec.model_copy(update={"model": ModelSpec(name="someone/elses-model")}))
+    assert unknown.startswith("the model 'someone/elses-model', which comes from the Hub")

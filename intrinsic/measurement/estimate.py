@@ -17,6 +17,9 @@ from intrinsic.store.index import Summary
 
 Range = tuple[float, float]
 
+WORKER_START = 12.0
+"""Seconds until a worker process of --jobs begins its first trial: it imports torch and transformers, once."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -26,7 +29,8 @@ class Estimate:
     steps: tuple[int, int] | None
     """Optimiser steps of all trials."""
     seconds: Range | None
-    """Sum of the trials' own seconds, from what like trials in the output directory took."""
+    """Sum of the trials' own seconds on the clock (loading, training, evaluation), as if one ran after another; from
+    what like trials in the output directory took."""
 
 
 def estimate(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None = None) -> Estimate:

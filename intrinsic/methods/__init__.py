@@ -48,3 +48,13 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
     if spec.name not in METHODS:
         raise UnknownName("method", spec.name, METHODS)
     return METHODS[spec.name].load()(loaded, spec, seeds)
+
+
+def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
+    """Raise what attach would raise for settings that the model cannot meet; its weights need no values."""
+    if spec.name not in METHODS:
+        raise UnknownName("method", spec.name, METHODS)
+    if spec.name == "subspace":
+        from intrinsic.methods.subspace import check_fit as check
+
+        check(loaded, spec)

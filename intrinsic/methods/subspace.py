@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import final
 
 from torch import Tensor, nn
 
+from intrinsic.errors import ModelError
 from intrinsic.methods.base import Pretrained, Trainable, head_size, is_under
 from intrinsic.spec import MethodSpec, SeedSpec
 from intrinsic.subspace import Subspace
+from intrinsic.subspace.artefact import Settings
+from intrinsic.subspace.layout import choose, entries_of, plan
 
 
 @final
@@ -54,20 +57,42 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> SubspaceFin
     return SubspaceFineTuning(loaded, spec, seeds)
 
 
+def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
+    """Raise the SpecError of :func:`attach`, say for a dimension that the model cannot meet, without attaching."""
+    settings, entries = _settings(spec, 0), entries_of(loaded.model)
+    plan(entries, choose(entries, _selection(loaded, spec), settings.head, loaded.head_names), settings)
+
+
 def _subspace(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Subspace:
-    assert spec.subspace_dim is not None  # MethodSpec lets no setting be None for this method
-    assert spec.projection is not None
-    assert spec.head is not None
-    assert spec.lambdas is not None
-    embeddings = loaded.embedding_names if spec.parameters == "no-embeddings" else ()
+    settings = _settings(spec, seeds.projection)
     return Subspace(
         loaded.model,
-        spec.subspace_dim,
-        projection=spec.projection,
-        structure_aware=bool(spec.structure_aware),
-        head=spec.head,
-        parameters=(lambda name: not is_under(name, embeddings)) if embeddings else None,
-        seed=seeds.projection,
-        lambdas=spec.lambdas,
+        settings.subspace_dim,
+        projection=settings.projection,
+        structure_aware=settings.structure_aware,
+        head=settings.head,
+        parameters=_selection(loaded, spec),
+        seed=settings.seed,
+        lambdas=settings.lambdas,
         head_names=loaded.head_names,
     )
+
+
+def _settings(spec: MethodSpec, seed: int) -> Settings:
+    """MethodSpec lets none of them be None for this method."""
+    return Settings.checked(
+        subspace_dim=spec.subspace_dim,
+        projection=spec.projection,
+        structure_aware=spec.structure_aware,
+        lambdas=spec.lambdas,
+        head=spec.head,
+        seed=seed,
+    )
+
+
+def _selection(loaded: Pretrained, spec: MethodSpec) -> Callable[[str], bool] | None:
+    if spec.parameters == "all":
+        return None
+    if not loaded.embedding_names:
+        raise ModelError("the model has no embeddings for parameters='no-embeddings' to leave out: use 'all'")
+    return lambda name: not is_under(name, loaded.embedding_names)

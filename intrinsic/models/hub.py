@@ -47,14 +47,20 @@ def locate(spec: ModelSpec, kind: Kind) -> Source:
 
     Raises ModelError (absent, unreachable, gated), SpecError (a revision of what has none), UnknownName.
     """
+    return find_here(spec, kind) or _fetch(spec)
+
+
+def find_here(spec: ModelSpec, kind: Kind) -> Source | None:
+    """The same if it lies on this machine; None if the Hub must be asked, which this does not do."""
     folder = Path(spec.name).expanduser()
     if spec.name == "minilm":
-        return Source(_unversioned(spec, minilm_folder()), None)
+        return Source(minilm_folder(), None)
     if folder.is_dir():
         if (folder / "snapshots").is_dir():
             return _snapshot(folder, spec.revision) or _absent_revision(folder, spec.revision)
         return Source(_unversioned(spec, folder), None)
-    return _from_hub(spec, kind)
+    _check_name(spec.name)
+    return _cached(spec, kind)
 
 
 def minilm_folder() -> Path:
@@ -101,22 +107,29 @@ def _absent_revision(repository: Path, revision: str | None) -> Source:
     raise ModelError(f"{repository} holds no snapshot of {revision or 'main'!r}; it holds {there}")
 
 
-def _from_hub(spec: ModelSpec, kind: Kind) -> Source:
+def _cached(spec: ModelSpec, kind: Kind) -> Source | None:
     from huggingface_hub import constants
 
-    _check_name(spec.name)
-    cache = Path(constants.HF_HUB_CACHE) / f"models--{spec.name.replace('/', '--')}"
-    cached = _snapshot(cache, spec.revision)
+    cached = _snapshot(_cache(spec), spec.revision)
     if cached is not None and is_complete(cached.folder, kind):
         return cached
     if constants.is_offline_mode():
         raise ModelError(
-            f"model {spec.name!r} is neither a folder nor wholly in the cache {cache}, and HF_HUB_OFFLINE "
+            f"model {spec.name!r} is neither a folder nor wholly in the cache {_cache(spec)}, and HF_HUB_OFFLINE "
             f"forbids asking the Hub: unset it, or {WHAT_ELSE}"
         )
+    return None
+
+
+def _cache(spec: ModelSpec) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{spec.name.replace('/', '--')}"
+
+
+def _fetch(spec: ModelSpec) -> Source:
     _download(spec, _files(_ask_hub(spec), spec.trust_remote_code))
-    fetched = _snapshot(cache, spec.revision)
-    return fetched or _absent_revision(cache, spec.revision)
+    return _snapshot(_cache(spec), spec.revision) or _absent_revision(_cache(spec), spec.revision)
 
 
 def _check_name(name: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
@@ -24,7 +24,7 @@ from intrinsic.errors import ModelError, SpecError
 from intrinsic.models.layers import truncate
 from intrinsic.models.loaded import LoadedModel, count, embedding_names, hash_weights
 from intrinsic.models.pooling import MeanPooled
-from intrinsic.models.quiet import quiet, seeded
+from intrinsic.models.quiet import built, quiet, seeded
 from intrinsic.spec import ModelSpec
 
 Shape = tuple[int, int, int]
@@ -122,13 +122,14 @@ def load(
     kind: Literal["text", "vision"],
     input_shape: Shape | None,
     seed: int,
+    weights: bool,
 ) -> LoadedModel:
     """A reference net for images of input_shape. See :func:`intrinsic.models.load_model`.
 
     head_names is the last linear layer. weights_sha256 covers all of the net, for all of it comes from the seed.
     """
     shape = _checked(spec, input_shape)
-    with quiet(), seeded(seed):
+    with quiet(), seeded(seed), built(weights):
         plain = PLAIN.get(spec.name)
         model = plain(shape, num_labels) if plain else vit_tiny(shape, num_labels, spec)
     model.eval()
@@ -139,18 +140,12 @@ def load(
         head_names=("classifier",),
         embedding_names=embedding_names(model),
         revision=None,
-        weights_sha256=hash_weights(model),
+        weights_sha256=hash_weights(model) if weights else "",
         description=f"{spec.name} on {size} images, {count(model):,} parameters, from scratch",
     )
 
 
 def _checked(spec: ModelSpec, shape: Shape | None) -> Shape:
-    refused: dict[str, Any] = {"revision": spec.revision}
-    if spec.name in PLAIN:
-        refused |= {"layers": spec.layers, "pooling": None if spec.pooling == "auto" else spec.pooling}
-    given = [f"{field} {value!r}" for field, value in refused.items() if value is not None]
-    if given:
-        raise SpecError(f"model {spec.name!r} is a reference net and takes no {', '.join(given)}: leave it out")
     if shape is None or len(shape) != 3 or min(shape) < 1:
         raise SpecError(f"model {spec.name!r} needs input_shape (channels, height, width), got {shape!r}")
     return shape

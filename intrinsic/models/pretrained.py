@@ -28,7 +28,7 @@ from intrinsic.models.layers import depth, truncate
 from intrinsic.models.loaded import LoadedModel, count, embedding_names, has_prefix, hash_weights
 from intrinsic.models.pooling import MeanPooled
 from intrinsic.models.preprocessor import fit_preprocessor, load_preprocessor
-from intrinsic.models.quiet import quiet, seeded
+from intrinsic.models.quiet import built, quiet, seeded
 from intrinsic.spec import ModelSpec
 
 Kind = Literal["text", "vision"]
@@ -46,6 +46,8 @@ class _Plan:
     num_labels: int
     trust_remote_code: bool
     seed: int
+    weights: bool
+    """False: the architecture alone, on the meta device."""
 
 
 def load(
@@ -56,6 +58,7 @@ def load(
     kind: Kind,
     input_shape: tuple[int, int, int] | None,
     seed: int,
+    weights: bool,
 ) -> LoadedModel:
     """A model from the offline package, a folder, or the Hub. See :func:`intrinsic.models.load_model`.
 
@@ -78,8 +81,9 @@ def load(
         preprocessor = load_preprocessor(source.folder, kind, config, spec.trust_remote_code)
         config.num_labels, config.use_cache = num_labels, False
         config.problem_type = "regression" if problem == "regression" else "single_label_classification"
-        plan = _Plan(source.folder, config, pooling, kind, num_labels, spec.trust_remote_code, seed)
-        model, head_names = _mean_model(plan) if pooling == "mean" else _own_model(plan)
+        plan = _Plan(source.folder, config, pooling, kind, num_labels, spec.trust_remote_code, seed, weights)
+        with built(weights):
+            model, head_names = _mean_model(plan) if pooling == "mean" else _own_model(plan)
         fit_preprocessor(preprocessor, kind, model)
     model.eval()
     layers = f"{depth(config)} of {total} layers, " if total else ""
@@ -89,7 +93,7 @@ def load(
         head_names=head_names,
         embedding_names=embedding_names(model),
         revision=source.revision,
-        weights_sha256=hash_weights(model, without=head_names),
+        weights_sha256=hash_weights(model, without=head_names) if weights else "",
         description=f"{config.model_type}, {layers}{pooling} pooling, {count(model):,} parameters",
     )
 
@@ -152,19 +156,8 @@ def _shallow(config: Any) -> Any:
 
 def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel, set[str]]:
     """The backbone from the checkpoint, and the parts of it that the checkpoint lacks and may lack: the pooler."""
-    options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if cls is AutoModel else {}
-    safe = weight_files(plan.folder)[0].suffix == ".safetensors"
     with seeded(plan.seed), _explained(plan, "its weights"):
-        backbone, report = cls.from_pretrained(
-            plan.folder,
-            config=plan.config,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=safe,
-            ignore_mismatched_sizes=True,  # to name them in an error of ours, below
-            output_loading_info=True,
-            **options,
-        )
+        backbone, report = _from_checkpoint(plan, cls) if plan.weights else _from_configuration(plan, cls)
     if plan.pooling == "mean" and getattr(plan.config, "is_encoder_decoder", False):
         backbone = backbone.get_encoder()
         report["missing_keys"] = {key for key in report["missing_keys"] if not key.startswith("decoder.")}
@@ -173,8 +166,32 @@ def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel
     fresh = {key for key in report["missing_keys"] if has_prefix(key, (POOLER,))}
     _check_shapes(plan.folder, sorted(report["mismatched_keys"]))
     _check_covered(plan.folder, sorted(set(report["missing_keys"]) - fresh))
-    _check_finite(plan.folder, backbone)
+    if plan.weights:
+        _check_finite(plan.folder, backbone)
     return backbone, {POOLER} if fresh and uses_pooler else set()
+
+
+def _from_checkpoint(plan: _Plan, cls: Any) -> tuple[Any, dict[str, Any]]:
+    """The backbone with its weights, and what was missing or did not fit."""
+    options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if cls is AutoModel else {}
+    made: tuple[Any, dict[str, Any]] = cls.from_pretrained(
+        plan.folder,
+        config=plan.config,
+        dtype=torch.float32,
+        local_files_only=True,
+        use_safetensors=weight_files(plan.folder)[0].suffix == ".safetensors",
+        ignore_mismatched_sizes=True,  # to name them in an error of ours
+        output_loading_info=True,
+        **options,
+    )
+    return made
+
+
+def _from_configuration(plan: _Plan, cls: Any) -> tuple[Any, dict[str, Any]]:
+    generic = cls is AutoModel
+    options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if generic else {}
+    made = (cls.from_config if generic else cls._from_config)(plan.config, dtype=torch.float32, **options)
+    return made, {"missing_keys": set(), "mismatched_keys": set()}
 
 
 def _check_shapes(folder: Path, mismatched: list[tuple[str, Any, Any]]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -169,6 +169,12 @@ class Task:
         """SHA-256 (hex) over the raw examples used, training split first."""
         return hashlib.sha256(self.train.digest() + self.eval.digest()).hexdigest()
 
+    def first(self, count: int) -> Task:
+        """The task with no more than so many examples in each split."""
+        some = np.arange(count)
+        train, evaluation = (part.take(some[: len(part)]) for part in (self.train, self.eval))
+        return replace(self, train=train, eval=evaluation)
+
     def prepare(self, preprocessor: Any) -> Prepared:
         """Tokenise once, or set up the images' transform.
 
@@ -219,7 +225,7 @@ def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
         kind=info.kind,
         problem="regression" if regression else "classification",
         label_names=loaded.label_names,
-        metrics=("pearson", "spearman", "mse") if spec.regression else info.metrics,
+        metrics=info.metrics_for(spec.regression),
         train=train,
         eval=evaluation,
         description="; ".join((info.description, loaded.origin, train_note, eval_note)).replace("?;", "?"),

@@ -48,7 +48,12 @@ class TaskInfo:
     problem: Literal["classification", "regression"] = "classification"
     pixels: Pixels | None = None
 
+    def metrics_for(self, regression: bool) -> tuple[str, ...]:
+        """What is scored where `files` hold classes, or numbers (`regression`)."""
+        return REGRESSION if regression else self.metrics
 
+
+REGRESSION = ("pearson", "spearman", "mse")
 ACCURACY = ("accuracy",)
 ACCURACY_F1 = ("accuracy", "f1", "combined")
 """GLUE averages the two (`combined`); accuracy leads because the published d90 are on accuracy."""

@@ -52,9 +52,20 @@ def read_splits(info: TaskInfo, spec: TaskSpec) -> tuple[list[tuple[Table, str]]
         except (DataError, MemoryError):
             raise
         except Exception as error:  # the library raises a dozen kinds; each becomes one sentence
-            reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            raise DataError(f"cannot load {spec.data_dir or hub.path} for task {info.name!r} ({reason})") from error
+            raise _refusal(info, spec, error) from error
     return tables, f"{origin}, splits {splits[0]} and {splits[1]}"
+
+
+def _refusal(info: TaskInfo, spec: TaskSpec, error: Exception) -> DataError:
+    assert info.hub is not None, info.name
+    if spec.data_dir is not None and isinstance(error, FileNotFoundError):  # the library found nothing it knows
+        tsv = "GLUE's train.tsv, or " if info.loader == "glue" else ""
+        return DataError(
+            f"no data of task {info.name!r} in {spec.data_dir}: expected {tsv}a copy of {info.hub.path} (its parquet "
+            "files, or what DatasetDict.save_to_disk writes); give --data-dir the folder that has it"
+        )
+    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return DataError(f"cannot load {spec.data_dir or info.hub.path} for task {info.name!r} ({reason})")
 
 
 def _from_hub(hub: Hub) -> Any:
@@ -100,7 +111,10 @@ def _table(info: TaskInfo, found: Any, split: str, origin: str) -> Table:
     wanted = (*hub.columns, hub.label)
     for name in wanted:
         if name not in data.column_names:
-            raise DataError(f"{origin} has no column {name!r}; its columns are: {', '.join(data.column_names)}")
+            raise DataError(
+                f"{origin} has no column {name!r}; its columns are: {', '.join(data.column_names)}; "
+                f"give --data-dir a folder with the data of {hub.path}"
+            )
     feature_names = getattr(data.features[hub.label], "names", None)
     table: Table = data.with_format(None).select_columns(list(wanted)).to_dict()
     if info.problem == "classification":

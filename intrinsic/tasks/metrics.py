@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,18 @@ METRICS: dict[str, Callable[[Array, Array], float]] = {
     "spearman": spearman,
     "mse": mse,
 }
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "accuracy": (0.0, 1.0),
+    "f1": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "matthews": (-1.0, 1.0),
+    "pearson": (-1.0, 1.0),
+    "spearman": (-1.0, 1.0),
+    "mse": (0.0, inf),
+}
+"""Lowest and highest value of each."""
 
 
 def exact_match(predictions: Array, labels: Array, groups: Sequence[str]) -> float:

@@ -21,19 +21,31 @@ from intrinsic.tasks.labels import named_ids
 from intrinsic.tasks.tables import Table
 
 _PREFIXES = {"train": "train", "test": "t10k"}
+_KINDS = ("images-idx3", "labels-idx1")
 
 
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
     """Splits `train` and `test`. Raises DataError."""
     root = None if spec.data_dir is None else Path(spec.data_dir).expanduser()
-    if root is None or (root.is_dir() and not _has_idx(root)):
+    if root is None or (_is_copy(root) and not any(root.glob("*ubyte*"))):
         return _from_hub(info, spec)
+    if not any(root.glob("*ubyte*")):
+        raise DataError(_no_idx(info, root))
     train, evaluation = (_split(info, root, name) for name in spec.splits or info.splits)
     return Loaded(train, evaluation, info.label_names, f"idx files in {root.name}")
 
 
-def _has_idx(root: Path) -> bool:
-    return any("ubyte" in path.name for path in root.iterdir())
+def _is_copy(root: Path) -> bool:
+    """Whether it can be a copy of the Hub's repository, which keeps its files up to two folders deep."""
+    places = (f"{depth}*.{kind}" for depth in ("", "*/", "*/*/") for kind in ("parquet", "arrow"))
+    return any(any(root.glob(place)) for place in places)
+
+
+def _no_idx(info: TaskInfo, root: Path) -> str:
+    assert info.hub is not None, info.name
+    files = ", ".join(f"{prefix}-{kind}-ubyte[.gz]" for prefix in _PREFIXES.values() for kind in _KINDS)
+    why = f"no idx files in {root}" if root.is_dir() else f"{root} is no folder"
+    return f"{why}: expected {files}, or the parquet files of {info.hub.path}; give --data-dir the folder that has them"
 
 
 def _split(info: TaskInfo, root: Path, name: str) -> ImageExamples:

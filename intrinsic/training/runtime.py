@@ -26,8 +26,7 @@ def own_accelerator(precision: str) -> Iterator[Accelerator]:
     and put back at the end. The processes and the device (PartialState) are shared, as they must be.
     Raises SpecError for fp16 without an accelerator.
     """
-    if precision == "fp16" and _processes().device.type == "cpu":
-        raise SpecError("precision 'fp16' needs a GPU and there is none; use 'bf16' or 'no'")
+    check_precision(precision)
     states: list[Any] = [AcceleratorState._shared_state, GradientState._shared_state]
     kept = [dict(state) for state in states]
     _replace(states, [{}, {}])
@@ -37,6 +36,12 @@ def own_accelerator(precision: str) -> Iterator[Accelerator]:
         yield accelerator
     finally:
         _replace(states, kept)
+
+
+def check_precision(precision: str) -> None:
+    """Raise SpecError for a precision that this machine does not have."""
+    if precision == "fp16" and _processes().device.type == "cpu":
+        raise SpecError("precision 'fp16' needs a GPU and there is none; use 'bf16' or 'no'")
 
 
 def _replace(states: list[Any], contents: list[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -24,9 +25,10 @@ from intrinsic.spec import TrialSpec
 from intrinsic.tasks.base import Task
 from intrinsic.training import FitReport, Progress, fit
 from intrinsic.training.runtime import device_name, is_main_process
+from intrinsic.trial.check import check_trial, outline_trial
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
-__all__ = ["Interrupted", "check_trial", "run_trial"]
+__all__ = ["Interrupted", "check_trial", "outline_trial", "run_trial"]
 
 PACKAGES = ("intrinsic", "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy",
             "numba", "scikit-learn")  # fmt: skip
@@ -61,11 +63,10 @@ def run_trial(
     SpecError, DataError and ModelError are raised as they are. Ctrl-C raises :class:`Interrupted`.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    facts: Facts = {}
-    hashes: dict[str, str] = {}
+    attempt = _Attempt(spec, save_dir, progress)
     with _threads(threads):
-        status, error = _attempt(spec, save_dir, progress, facts, hashes)
-        meta = Meta(versions=_versions(), device=device_name(), threads=torch.get_num_threads(), hashes=hashes)
+        status, error = _outcome(attempt)
+        meta = Meta(versions=_versions(), device=device_name(), threads=torch.get_num_threads(), hashes=attempt.hashes)
     if status == "out-of-memory":
         _free_memory()
     run = TrialRun(
@@ -76,31 +77,34 @@ def run_trial(
         started=started,
         seconds=time.perf_counter() - clock,
     )
-    result = TrialResult(run=run, train=TrialTrain(**facts), meta=meta)
+    result = TrialResult(run=run, train=TrialTrain(**attempt.facts), meta=meta)
     if status == "interrupted":
         raise Interrupted(result)
     return result
 
 
-def check_trial(spec: TrialSpec) -> None:
-    """Load the task and the model and lay the method over it, without training.
+@dataclass
+class _Attempt:
+    """A trial under way: what was asked for, and what has become known of it."""
 
-    Raises what run_trial would: SpecError (say, a dimension that the model cannot meet), DataError, ModelError.
-    """
-    task, _ = task_of(spec.task)
-    attach(model_of(spec, task), spec.method, spec.seeds)
+    spec: TrialSpec
+    save_dir: str | Path | None
+    progress: Progress | None
+    facts: Facts = field(default_factory=dict)
+    """Fields of TrialTrain."""
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def note(self, step: int, total: int, loss: float) -> None:
+        self.facts["steps"] = step
+        if self.progress is not None:
+            self.progress(step, total, loss)
 
 
-def _attempt(
-    spec: TrialSpec,
-    save_dir: str | Path | None,
-    progress: Progress | None,
-    facts: Facts,
-    hashes: dict[str, str],
-) -> tuple[TrialStatus, str | None]:
+def _outcome(attempt: _Attempt) -> tuple[TrialStatus, str | None]:
     """Run, filling in the facts as they become known; what went wrong is returned."""
+    optim = attempt.spec.optim
     try:
-        _run(spec, save_dir, progress, facts, hashes)
+        _run(attempt)
     except (SpecError, DataError, ModelError):
         raise
     except KeyboardInterrupt:
@@ -108,23 +112,18 @@ def _attempt(
     except Diverged as error:
         return "diverged", str(error)
     except Exception as error:
-        logger.debug("trial %s", spec.id, exc_info=True)
+        logger.debug("trial %s", attempt.spec.id, exc_info=True)
         if _is_lack_of_memory(error):
             return "out-of-memory", (
-                f"memory ran out at batch_size {spec.optim.batch_size}, eval_batch_size "
-                f"{spec.optim.eval_batch_size}; lower them, and raise accumulate for the same gradient"
+                f"memory ran out at batch_size {optim.batch_size}, eval_batch_size "
+                f"{optim.eval_batch_size}; lower them, and raise accumulate for the same gradient"
             )
         return "failed", _sentence(error)
     return "ok", None
 
 
-def _run(
-    spec: TrialSpec,
-    save_dir: str | Path | None,
-    progress: Progress | None,
-    facts: Facts,
-    hashes: dict[str, str],
-) -> None:
+def _run(attempt: _Attempt) -> None:
+    spec, facts, hashes = attempt.spec, attempt.facts, attempt.hashes
     task, hashes["data"] = task_of(spec.task)
     facts.update(_task_facts(task))
     loaded = model_of(spec, task)
@@ -132,16 +131,10 @@ def _run(
     prepared = data_of(spec, task, loaded)
     trainable = attach(loaded, spec.method, spec.seeds)
     facts.update(_method_facts(trainable))
-
-    def note(step: int, total: int, loss: float) -> None:
-        facts["steps"] = step
-        if progress is not None:
-            progress(step, total, loss)
-
-    report = fit(trainable, prepared, task, spec.optim, spec.seeds.data_order, progress=note)
+    report = fit(trainable, prepared, task, spec.optim, spec.seeds.data_order, progress=attempt.note)
     facts.update(_training_facts(report), artefact_bytes=trainable.artefact_bytes)
-    if save_dir is not None and is_main_process():
-        trainable.save(save_dir)
+    if attempt.save_dir is not None and is_main_process():
+        trainable.save(attempt.save_dir)
 
 
 def _task_facts(task: Task) -> Facts:

@@ -1,0 +1,94 @@
+"""What is refused before anything is trained, and most of it before anything is loaded. No torch until it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from intrinsic.errors import SpecError
+from intrinsic.measurement.plan import Plan
+from intrinsic.models import check_model
+from intrinsic.search import dimensions
+from intrinsic.spec import MeasureSpec, SearchSpec, TrialSpec
+from intrinsic.tasks import TaskInfo, check_task
+from intrinsic.tasks.metrics import RANGES
+
+Answer = TypeVar("Answer")
+
+FINEST = 1.001
+"""Smallest ratio of neighbouring dimensions: nobody tells finer ones apart, and their list would have no end."""
+DEFAULTS = MeasureSpec()
+
+
+def check_settings(spec: MeasureSpec) -> None:
+    """Refuse what the settings alone show to be wrong, or to change nothing; nothing is read.
+
+    A setting that has its default is never refused: the record of a run holds all of them.
+    Raises SpecError (UnknownName for the task), ModelError for a model of another kind than the task.
+    """
+    info = check_task(spec.task)
+    check_model(spec.model, info.kind)
+    if not spec.structure_aware and spec.lambdas != DEFAULTS.lambdas:
+        raise SpecError(
+            f"lambdas are the scales of SAID, and DID (--did) has none: expected {DEFAULTS.lambdas!r}, "
+            f"got {spec.lambdas!r}; leave --lambdas out, or use --said"
+        )
+    _check_search(spec.search)
+    _check_target(spec, info)
+
+
+def check_start(spec: MeasureSpec) -> tuple[str, ...]:
+    """All that a run checks at its start, without reading a weight or asking the Hub.
+
+    Returns what could not be checked so. Raises SpecError, DataError and ModelError as a run would.
+    """
+    from intrinsic.trial import outline_trial
+
+    check_settings(spec)
+    return check_bracket(spec, outline_trial)
+
+
+def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> Answer:
+    """check() a trial of the baseline, then those at both ends of the bracket; the latter's SpecError is the bracket's.
+
+    Returns what check() says of the last.
+    """
+    check(Plan("baseline", 0, spec.baseline_rates[0]).trial(spec))
+    dims = dimensions(spec.search)
+    first, last = (Plan("search", 0, spec.subspace_rates[0], d).trial(spec) for d in (dims[0], dims[-1]))
+    try:
+        check(first)
+        return check(last)
+    except SpecError as error:
+        raise SpecError(
+            f"the bracket from d={dims[0]} to d={dims[-1]} (--low and --high, or --grid): {error}"
+        ) from error
+
+
+def _check_search(search: SearchSpec) -> None:
+    if not search.grid and search.resolution < FINEST:
+        raise SpecError(f"resolution must be {FINEST:g} or more, got {search.resolution:g}: neighbours need a distance")
+    if 1.0 in search.guard_rates:
+        raise SpecError(
+            "guard_rates are factors on the rate that was tried, so 1 guards nothing: leave it out, got 1.0"
+        )
+    if search.kind == "grid" and search.guard_rates not in ((), DEFAULTS.search.guard_rates):
+        raise SpecError(
+            f"--search grid tries every dimension at one rate and guards none: got guard_rates {search.guard_rates}; "
+            "leave --guard-rates out, or use --search adaptive"
+        )
+
+
+def _check_target(spec: MeasureSpec, info: TaskInfo) -> None:
+    if spec.target.kind != "global" or spec.target.value is None:
+        return
+    metric = info.metrics_for(spec.task.regression)[0]
+    low, high = RANGES[metric]
+    goal = spec.target.fraction * spec.target.value
+    if not low < goal <= high:
+        what = "no training can reach" if goal > high else "every training reaches"
+        raise SpecError(
+            f"target 'global' asks for {spec.target.fraction:g} x {spec.target.value:g} = {goal:g}, which {what}: "
+            f"expected a score within {metric}'s range, {low:g} to {high:g}; give a share and no percentage, "
+            "as in --target global:0.95"
+        )
