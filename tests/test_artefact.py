@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -226,7 +227,7 @@ OTHERS = {
 def test_another_base_model_is_refused_and_left_alone(saved: Path, change: Any, message: str) -> None:
     model = change(net())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(ArtefactError, match=message):
+    with pytest.raises(ArtefactError, match=rf"{message}.*({REMEDIES})"):
         Subspace.from_pretrained(saved, model)
     assert model.state_dict().keys() == before.keys()
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
@@ -364,8 +365,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "short hashes": (edited(("base",), {"sha256": "0" * 64, "short": ""}), "7 of 7 tensors differ"),
     "projection": (edited(("settings", "projection"), "__import__"), "unknown projection"),
     "options": (edited(("settings", "options"), {"cache_bytes": -1}), "cannot be met"),
-    "unknown option": (edited(("settings", "options"), {"os": "rm"}), "cannot be met"),
-    "d": (edited(("settings", "subspace_dim"), 2**31 - 1), "cannot be met: subspace_dim must be at most"),
+    "unknown option": (edited(("settings", "options"), {"os": "rm"}), "projection 'fastfood' does not take os='rm'"),
+    "option twice": (
+        edited(("settings", "options"), {"full_dim": 3}),
+        "projection 'fastfood' does not take full_dim=3",
+    ),
+    "option of text": (edited(("settings", "options"), {"cache_bytes": "much"}), "does not take cache_bytes='much'"),
+    "d": (edited(("settings", "subspace_dim"), 2**31 - 1), "cannot be met .subspace_dim must be at most"),
     "d text": (edited(("settings", "subspace_dim"), "14"), "subspace_dim"),
     "d too small": (edited(("settings", "subspace_dim"), 2), "cannot be met"),
     "another d": (edited(("settings", "subspace_dim"), 15), r"'theta' .* has shape \(12,\), expected \(13,\)"),
@@ -401,6 +407,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+REMEDIES = "save the artefact again|load the base model|load the same revision|give the folder|read it with the version"
+
+
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=list(DAMAGES))
 def test_a_damaged_or_hostile_artefact_is_refused_in_one_sentence(saved: Path, damage: Any, message: str) -> None:
     damage(saved)
@@ -409,6 +418,9 @@ def test_a_damaged_or_hostile_artefact_is_refused_in_one_sentence(saved: Path, d
         Subspace.from_pretrained(saved, model)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+    assert re.search(REMEDIES, str(caught.value)), "it says what to do"
+    assert str(caught.value).count("got") <= 1
+    assert "__init__" not in str(caught.value)
     assert [name for name, _ in model.named_parameters()] == [name for name, _ in net().named_parameters()]
     assert not Path("/tmp/intrinsic-was-here").exists()
 

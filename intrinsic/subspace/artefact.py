@@ -35,7 +35,7 @@ from torch import Tensor
 
 from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.spec import Frozen
-from intrinsic.subspace.manifest import Packed, Role
+from intrinsic.subspace.manifest import AGAIN, Packed, Role
 
 FORMAT = "intrinsic-subspace"
 VERSION = 1
@@ -138,7 +138,10 @@ def write(
     """Write the two files, atomically; return their size in bytes. Raises ArtefactError if it cannot."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ArtefactError(f"{name} holds values that are not finite: nothing was written to {directory}")
+            raise ArtefactError(
+                f"{name} holds values that are not finite: nothing was written to {directory}; "
+                "train again, with a lower learning rate"
+            )
     body = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in tensors.items()})
     digest = hashlib.sha256(body).hexdigest()
     header = Header(
@@ -157,7 +160,9 @@ def write(
         _replace(folder / HEADER_FILE, text)
         _drop_old(folder, header.tensor_file)
     except OSError as error:
-        raise ArtefactError(f"cannot write the artefact to {folder}: {error.strerror or error}") from error
+        raise ArtefactError(
+            f"cannot write the artefact to {folder} ({error.strerror or error}): make room, or name another folder"
+        ) from error
     return len(body) + len(text)
 
 
@@ -194,7 +199,7 @@ def read_header(directory: str | os.PathLike[str]) -> Header:
             )
         return Header.model_validate_json(text)
     except ValidationError as error:
-        raise ArtefactError(f"{path} is damaged: {_first(error)}") from None
+        raise ArtefactError(f"{path} is damaged ({_first(error)}): {AGAIN}") from None
 
 
 def read_tensors(
@@ -205,11 +210,11 @@ def read_tensors(
     room = sum(8 * int(torch.Size(shape).numel()) + 512 for shape in expected.values())
     body = _read(path, room + MAX_TENSOR_FILE_SLACK)
     if hashlib.sha256(body).hexdigest() != header.tensor_sha256:
-        raise ArtefactError(f"{path} is damaged: its SHA-256 is not the one in {HEADER_FILE}; save the artefact again")
+        raise ArtefactError(f"{path} is damaged: its SHA-256 is not the one in {HEADER_FILE}: {AGAIN}")
     try:
         found: dict[str, Tensor] = safetensors.torch.load(body)
     except Exception as error:  # whatever a hostile file makes the parser raise
-        raise ArtefactError(f"{path} is no safetensors file: {error}") from error
+        raise ArtefactError(f"{path} is no safetensors file ({error}): {AGAIN}") from error
     _check_tensors(path, found, expected, optional)
     return found
 
@@ -218,15 +223,15 @@ def _check_tensors(
     path: Path, found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
 ) -> None:
     for name in sorted(expected.keys() - optional - found.keys()):
-        raise ArtefactError(f"{path} lacks the tensor {name!r}")
+        raise ArtefactError(f"{path} lacks the tensor {name!r}: {AGAIN}")
     for name, tensor in found.items():
         if name not in expected:
-            raise ArtefactError(f"{path} holds an unknown tensor {name!r}")
+            raise ArtefactError(f"{path} holds an unknown tensor {name!r}: {AGAIN}")
         if tuple(tensor.shape) != tuple(expected[name]):
             shape = tuple(expected[name])
-            raise ArtefactError(f"{name!r} in {path} has shape {tuple(tensor.shape)}, expected {shape}")
+            raise ArtefactError(f"{name!r} in {path} has shape {tuple(tensor.shape)}, expected {shape}: {AGAIN}")
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise ArtefactError(f"{name!r} in {path} holds values that are not finite")
+            raise ArtefactError(f"{name!r} in {path} holds values that are not finite: {AGAIN}")
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -234,20 +239,25 @@ def _read(path: Path, limit: int) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise ArtefactError(f"{path} is not a regular file")
+            raise ArtefactError(f"{path} is not a regular file: {AGAIN}")
         if status.st_size > limit:
-            raise ArtefactError(f"{path} is damaged: {status.st_size} bytes where at most {limit} are possible")
+            raise ArtefactError(
+                f"{path} is damaged: {status.st_size} bytes where at most {limit} are possible: {AGAIN}"
+            )
         with path.open("rb") as file:
             return file.read(limit + 1)
     except OSError as error:
-        raise ArtefactError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ArtefactError(
+            f"cannot read {path} ({error.strerror or error}): give the folder that the artefact was saved to"
+        ) from error
 
 
 def _first(error: ValidationError) -> str:
     """The first complaint of pydantic's as half a sentence."""
     problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
-    got = repr(problem["input"]) if place and problem["type"] != "missing" else ""
+    told = problem["type"] in ("missing", "value_error")  # a sentence of our own says itself what it got
+    got = "" if told or not place else repr(problem["input"])
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
 

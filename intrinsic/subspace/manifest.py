@@ -14,6 +14,8 @@ Role = Literal["subspace", "free", "frozen", "buffer"]
 
 MAX_TENSORS = 100_000
 WILD = "*"
+AGAIN = "save the artefact again, or fetch a sound copy"
+"""What to do about a damaged artefact."""
 
 
 class Row(NamedTuple):
@@ -51,7 +53,7 @@ def unpack(packed: Sequence[Packed]) -> dict[str, Row]:
     for pattern, shape, role, numbers in packed:
         for name in _names(pattern, numbers, MAX_TENSORS - len(rows)):
             if name in rows:
-                raise ArtefactError(f"the manifest is damaged: {name!r} comes twice")
+                raise ArtefactError(f"the manifest is damaged: {name!r} comes twice: {AGAIN}")
             rows[name] = Row(name, tuple(shape), role)
     return dict(sorted(rows.items()))
 
@@ -84,7 +86,7 @@ def _names(pattern: str, numbers: str | None, room: int) -> Iterable[str]:
     before, wild, after = pattern.partition(WILD)
     bounds = [(int(a), int(b or a)) for a, _, b in (run.partition("-") for run in numbers.split(","))]
     if not wild or any(a > b for a, b in bounds):
-        raise ArtefactError(f"the manifest is damaged: {pattern!r} with the numbers {numbers[:80]!r}")
+        raise ArtefactError(f"the manifest is damaged: {pattern!r} with the numbers {numbers[:80]!r}: {AGAIN}")
     if sum(b - a + 1 for a, b in bounds) > room:
-        raise ArtefactError(f"the manifest is damaged: more than {MAX_TENSORS} tensors")
+        raise ArtefactError(f"the manifest is damaged: more than {MAX_TENSORS} tensors: {AGAIN}")
     return [f"{before}{number}{after}" for a, b in bounds for number in range(a, b + 1)]

@@ -13,9 +13,11 @@ from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.projections import make_projection
 from intrinsic.subspace.artefact import Fingerprint, Header, Settings
 from intrinsic.subspace.layout import DTYPES, Entry, plan
-from intrinsic.subspace.manifest import Role, Row, unpack
+from intrinsic.subspace.manifest import AGAIN, Role, Row, unpack
 
 SHOWN = 3
+BASE = "load the base model that the artefact was trained from"
+"""What to do about a model that is another one."""
 
 
 def check_base(header: Header, entries: Mapping[str, Entry]) -> dict[str, Role]:
@@ -25,7 +27,7 @@ def check_base(header: Header, entries: Mapping[str, Entry]) -> dict[str, Role]:
     for name, row in rows.items():
         _check_row(row, entries[name], header.ties.get(name, ()))
     for name in header.ties.keys() - rows.keys():
-        raise ArtefactError(f"the manifest is damaged: the tied tensor {name!r} is not among its rows")
+        raise ArtefactError(f"the manifest is damaged: the tied tensor {name!r} is not among its rows: {AGAIN}")
     _check_values(header.base, {n: entries[n].tensor for n, row in rows.items() if row.role != "free"})
     return {name: row.role for name, row in rows.items()}
 
@@ -34,24 +36,26 @@ def _check_names(rows: Mapping[str, Row], entries: Mapping[str, Entry]) -> None:
     missing, extra = sorted(rows.keys() - entries.keys()), sorted(entries.keys() - rows.keys())
     if missing:
         near = get_close_matches(missing[0], extra, n=1, cutoff=0.5)
-        hint = f"; did it become {near[0]!r}?" if near else ""
-        raise ArtefactError(f"the model lacks {_some(missing)}, which the artefact was trained on{hint}")
+        hint = f" (did it become {near[0]!r}?)" if near else ""
+        raise ArtefactError(f"the model lacks {_some(missing)}, which the artefact was trained on{hint}: {BASE}")
     if extra:
-        raise ArtefactError(f"the model has {_some(extra)}, which the artefact's base model had not")
+        raise ArtefactError(f"the model has {_some(extra)}, which the artefact's base model had not: {BASE}")
 
 
 def _check_row(row: Row, entry: Entry, further: tuple[str, ...]) -> None:
     shape = tuple(entry.tensor.shape)
     if shape != row.shape:
-        raise ArtefactError(f"{row.name!r} has shape {shape} in the model, {row.shape} in the artefact")
+        raise ArtefactError(f"{row.name!r} has shape {shape} in the model, {row.shape} in the artefact: {BASE}")
     if entry.aliases[1:] != tuple(further):
         now, then = entry.aliases[1:] or "nothing", tuple(further) or "nothing"
-        raise ArtefactError(f"{row.name!r} is tied to {now} in the model, to {then} in the artefact")
+        raise ArtefactError(f"{row.name!r} is tied to {now} in the model, to {then} in the artefact: {BASE}")
     if (row.role == "buffer") == entry.is_parameter:
         kind = "parameter" if entry.is_parameter else "buffer"
-        raise ArtefactError(f"{row.name!r} is a {kind} in the model, the artefact calls it {row.role!r}")
+        raise ArtefactError(f"{row.name!r} is a {kind} in the model, the artefact calls it {row.role!r}: {BASE}")
     if row.role in ("subspace", "free") and (entry.tensor.dtype not in DTYPES or not entry.tensor.numel()):
-        raise ArtefactError(f"{row.name!r} ({entry.tensor.dtype}) cannot be {row.role!r} as the artefact has it")
+        raise ArtefactError(
+            f"{row.name!r} ({entry.tensor.dtype}) cannot be {row.role!r} as the artefact has it: {AGAIN}"
+        )
 
 
 def _check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
@@ -73,8 +77,14 @@ def check_settings(settings: Settings, entries: dict[str, Entry], roles: dict[st
         dim, full_dim = settings.subspace_dim - scales, sum(base.numel() for base in bases)
         options: dict[str, Any] = {**settings.options}
         make_projection(settings.projection, dim, settings.seed, full_dim=full_dim, **options)
-    except (SpecError, TypeError, ValueError) as error:
-        raise ArtefactError(f"the artefact's settings cannot be met: {error}") from error
+    except SpecError as error:
+        raise ArtefactError(f"the artefact's settings cannot be met ({error}): {AGAIN}") from error
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{name}={value!r}" for name, value in settings.options.items())
+        raise ArtefactError(
+            f"the artefact's settings cannot be met (projection {settings.projection!r} does not take "
+            f"{given[:200]}): {AGAIN}"
+        ) from error
     dtype = torch.float64 if any(base.dtype == torch.float64 for base in bases) else torch.float32
     shapes = {"theta": dim, **({"lambdas": scales} if scales else {})}
     return {name: torch.empty(size, dtype=dtype, device="meta") for name, size in shapes.items()}
@@ -83,7 +93,10 @@ def check_settings(settings: Settings, entries: dict[str, Entry], roles: dict[st
 def check_dtypes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != expected[name].dtype:
-            raise ArtefactError(f"{name!r} is {tensor.dtype} in the artefact, expected {expected[name].dtype}")
+            raise ArtefactError(
+                f"{name!r} is {tensor.dtype} in the artefact, expected {expected[name].dtype}: load the base model in "
+                "the precision that it had, or save the artefact again"
+            )
 
 
 def _some(names: list[str]) -> str:
