@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from intrinsic.errors import UnknownName
 
@@ -35,6 +45,15 @@ PositiveInt = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 ProjectionName = Annotated[str, AfterValidator(_known_projection)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OptionValue = bool | int | float | str | tuple[str, ...] | None
+
+
+def _pairs(given: object) -> object:
+    return tuple(sorted(given.items())) if isinstance(given, dict) else given
+
+
+Options = Annotated[tuple[tuple[str, OptionValue], ...], BeforeValidator(_pairs), PlainSerializer(dict)]
+"""A mapping that can be hashed; written as one."""
 
 
 class Frozen(BaseModel):
@@ -74,7 +93,7 @@ class ModelSpec(Frozen):
 
 
 class MethodSpec(Frozen):
-    """How the model is fine-tuned. The subspace settings are ignored by no method: `full` forbids them."""
+    """How the model is fine-tuned: the settings of `subspace`, or the options of any other method."""
 
     name: str = "full"
     subspace_dim: PositiveInt | None = None
@@ -85,17 +104,36 @@ class MethodSpec(Frozen):
     head: Literal["in-subspace", "free", "frozen"] | None = None
     parameters: Literal["all", "no-embeddings"] | None = None
     """`no-embeddings` leaves token, position and type embeddings (and what is tied to them) at theta_0."""
+    of: str | None = None
+    """The method whose parameters the subspace lies over ("lora": the intrinsic dimension of LoRA); None: the
+    model's own weights."""
+    options: Options = ()
+    """By name; of the method, or of the one under a subspace. :mod:`intrinsic.methods.options` lists them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> MethodSpec:
-        given = [k for k in MethodSpec.model_fields if k != "name" and getattr(self, k) is not None]
-        if self.name == "full" and given:
-            raise ValueError(f"method 'full' trains everything and takes no setting, got {', '.join(given)}")
+        given = [k for k in _SUBSPACE_FIELDS if getattr(self, k) is not None]
+        if self.name == "full" and (given or self.of or self.options):
+            told = ", ".join([*given, *(["of"] if self.of else []), *(k for k, _ in self.options)])
+            raise ValueError(f"method 'full' trains everything and takes no setting, got {told}")
         if self.name == "subspace":
-            missing = [k for k in MethodSpec.model_fields if k != "name" and getattr(self, k) is None]
+            missing = [k for k in _SUBSPACE_FIELDS if getattr(self, k) is None]
             if missing:
                 raise ValueError(f"method 'subspace' needs {', '.join(missing)}")
+            if self.options and self.of is None:
+                raise ValueError("options belong to a method: with 'subspace' say which by `of`")
+        elif self.of is not None:
+            raise ValueError(f"`of` goes with method 'subspace' and only with it, got method {self.name!r}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _lean(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `of` and `options` where they say nothing, so that older records keep their ids."""
+        written: dict[str, Any] = write(self)
+        return {k: v for k, v in written.items() if k not in ("of", "options") or v}
+
+
+_SUBSPACE_FIELDS = ("subspace_dim", "projection", "structure_aware", "lambdas", "head", "parameters")
 
 
 class OptimSpec(Frozen):

@@ -67,7 +67,7 @@ class Settings(Frozen):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SpecError(_first(error)) from None
+            raise SpecError(first_complaint(error)) from None
 
 
 class Fingerprint(Frozen):
@@ -156,8 +156,8 @@ def write(
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / header.tensor_file, body)
-        _replace(folder / HEADER_FILE, text)
+        replace_file(folder / header.tensor_file, body)
+        replace_file(folder / HEADER_FILE, text)
         _drop_old(folder, header.tensor_file)
     except OSError as error:
         raise ArtefactError(
@@ -166,7 +166,8 @@ def write(
     return len(body) + len(text)
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new one, whenever the writer dies."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
@@ -189,7 +190,7 @@ def _drop_old(folder: Path, current: str) -> None:
 def read_header(directory: str | os.PathLike[str]) -> Header:
     """`subspace.json`, checked. Raises ArtefactError, whatever the file holds."""
     path = Path(directory) / HEADER_FILE
-    text = _read(path, MAX_HEADER_BYTES)
+    text = read_file(path, MAX_HEADER_BYTES)
     try:
         preface = _Preface.model_validate_json(text)
         if preface.format != FORMAT or preface.version != VERSION:
@@ -199,7 +200,7 @@ def read_header(directory: str | os.PathLike[str]) -> Header:
             )
         return Header.model_validate_json(text)
     except ValidationError as error:
-        raise ArtefactError(f"{path} is damaged ({_first(error)}): {AGAIN}") from None
+        raise ArtefactError(f"{path} is damaged ({first_complaint(error)}): {AGAIN}") from None
 
 
 def read_tensors(
@@ -208,20 +209,21 @@ def read_tensors(
     """The trained numbers, every one finite, of the shapes expected; only the optional ones may be absent."""
     path = Path(directory) / header.tensor_file
     room = sum(8 * int(torch.Size(shape).numel()) + 512 for shape in expected.values())
-    body = _read(path, room + MAX_TENSOR_FILE_SLACK)
+    body = read_file(path, room + MAX_TENSOR_FILE_SLACK)
     if hashlib.sha256(body).hexdigest() != header.tensor_sha256:
         raise ArtefactError(f"{path} is damaged: its SHA-256 is not the one in {HEADER_FILE}: {AGAIN}")
     try:
         found: dict[str, Tensor] = safetensors.torch.load(body)
     except Exception as error:  # whatever a hostile file makes the parser raise
         raise ArtefactError(f"{path} is no safetensors file ({error}): {AGAIN}") from error
-    _check_tensors(path, found, expected, optional)
+    check_tensors(path, found, expected, optional)
     return found
 
 
-def _check_tensors(
+def check_tensors(
     path: Path, found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
 ) -> None:
+    """Every name, shape and value is one that was expected; only the optional ones may be absent."""
     for name in sorted(expected.keys() - optional - found.keys()):
         raise ArtefactError(f"{path} lacks the tensor {name!r}: {AGAIN}")
     for name, tensor in found.items():
@@ -234,7 +236,7 @@ def _check_tensors(
             raise ArtefactError(f"{name!r} in {path} holds values that are not finite: {AGAIN}")
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
     """At most `limit` bytes of a regular file; a pipe or a device is refused unopened."""
     try:
         status = path.stat()
@@ -252,7 +254,7 @@ def _read(path: Path, limit: int) -> bytes:
         ) from error
 
 
-def _first(error: ValidationError) -> str:
+def first_complaint(error: ValidationError) -> str:
     """The first complaint of pydantic's as half a sentence."""
     problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
@@ -262,4 +264,17 @@ def _first(error: ValidationError) -> str:
     return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
 
 
-__all__ = ["HEADER_FILE", "Fingerprint", "Header", "Role", "Settings", "read_header", "read_tensors", "write"]
+__all__ = [
+    "HEADER_FILE",
+    "Fingerprint",
+    "Header",
+    "Role",
+    "Settings",
+    "check_tensors",
+    "first_complaint",
+    "read_file",
+    "read_header",
+    "read_tensors",
+    "replace_file",
+    "write",
+]
