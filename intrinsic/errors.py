@@ -6,6 +6,7 @@
     |-- DataError        a task's data is absent, damaged, or not what was announced
     |-- ModelError       a pretrained model is absent, damaged, or does not fit the task
     |-- ArtefactError    a saved subspace is damaged, or belongs to another model
+    |-- CertificateError a certificate or its message is damaged, or claims what does not hold
     |-- StoreError       the output directory cannot be read, written or shared
     `-- Diverged         training produced a loss or a weight that is not finite
 
@@ -50,6 +51,10 @@ class ModelError(IntrinsicError):
 
 class ArtefactError(IntrinsicError):
     """A saved subspace is damaged, or belongs to another model."""
+
+
+class CertificateError(IntrinsicError):
+    """A certificate or its message is damaged, or claims what does not hold."""
 
 
 class StoreError(IntrinsicError):
