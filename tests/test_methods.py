@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_model
 from torch import nn
 from toy import WIDTH, Net, ToyTask, loaded, one_thread, with_model
 
-from intrinsic.errors import SpecError, UnknownName
-from intrinsic.methods import METHODS, attach
+from intrinsic.errors import ArtefactError, SpecError, UnknownName
+from intrinsic.methods import METHODS, attach, check_fit
 from intrinsic.methods.base import Trainable, folder_bytes, is_under
-from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
+from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec, TrialSpec
 from intrinsic.subspace import Subspace
 from intrinsic.training import fit
 
@@ -42,6 +43,9 @@ SPECS = {
     "did": subspace(structure_aware=False, projection="fastfood"),
     "free head": subspace(head="free"),
     "frozen head, no embeddings": subspace(head="frozen", parameters="no-embeddings", lambdas="tensor"),
+    "probe": MethodSpec(name="probe"),
+    "bitfit": MethodSpec(name="bitfit"),
+    "of bitfit": subspace(subspace_dim=10, of="bitfit", structure_aware=False),
 }
 OPTIM = OptimSpec(learning_rate=3e-2, steps=5, batch_size=16)
 BATCH = {"input_ids": torch.arange(12).reshape(3, 4), "attention_mask": torch.ones(3, 4, dtype=torch.long)}
@@ -61,10 +65,6 @@ def train(trainable: Trainable, steps: int = 5) -> Trainable:
 def logits(model: nn.Module) -> torch.Tensor:
     with torch.no_grad():
         return model.eval()(**BATCH).logits
-
-
-def test_every_method_is_covered() -> None:
-    assert {spec.name for spec in SPECS.values()} == set(METHODS)
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -95,6 +95,18 @@ class TestContract:
         other.load_state_dict(state)
         assert torch.equal(logits(other.model), expected)
         assert torch.equal(other.model.calls, torch.tensor(5))
+
+    def test_what_was_saved_after_training_is_loaded(self, kind: str, tmp_path: Path) -> None:
+        trained = train(make(kind))
+        trained.save(tmp_path)
+        again = make(kind)
+        again.load(tmp_path)
+        assert torch.equal(logits(again.model), logits(trained.model))
+        assert torch.equal(again.model.calls, torch.tensor(5))
+        assert again.parameters_trained == trained.parameters_trained
+        (tmp_path / sorted(path.name for path in tmp_path.iterdir())[-1]).write_bytes(b"{}")
+        with pytest.raises(ArtefactError):
+            make(kind).load(tmp_path)
 
     def test_merge_leaves_a_plain_model_that_computes_the_same(self, kind: str) -> None:
         trained = train(make(kind))
@@ -131,6 +143,9 @@ def test_counts() -> None:
         "did": (everything, 20, 20, 0),
         "free head": (everything - HEAD, 20 + HEAD, 20 + HEAD, HEAD),
         "frozen head, no embeddings": (everything - HEAD - embeddings, 20, 20, 0),
+        "probe": (everything, HEAD, HEAD, HEAD),
+        "bitfit": (everything, HEAD + 2 * WIDTH, HEAD + 2 * WIDTH, HEAD),
+        "of bitfit": (HEAD + 2 * WIDTH, 10, 10, 0),
     }
 
 
@@ -206,8 +221,64 @@ def test_nothing_to_train_is_refused() -> None:
 
 
 def test_an_unknown_method_is_answered_with_those_there_are() -> None:
-    with pytest.raises(UnknownName, match="unknown method 'fulll'; available: full, subspace; did you mean 'full'"):
+    with pytest.raises(UnknownName, match=r"unknown method 'fulll'; available: .*subspace.*; did you mean 'full'"):
         attach(loaded(), MethodSpec(name="fulll"), SeedSpec())
+
+
+def test_a_subspace_is_loaded_only_into_one_of_its_settings(tmp_path: Path) -> None:
+    train(make("did")).save(tmp_path)
+    other = make("said")
+    with pytest.raises(ArtefactError, match=r"holds a subspace with .*structure_aware=False.* expected .*=True"):
+        other.load(tmp_path)
+    train(other)
+
+
+@pytest.mark.parametrize("of", ["full", "subspace"])
+def test_a_subspace_of_what_has_no_parameters_of_its_own_is_refused(of: str) -> None:
+    with pytest.raises(SpecError, match=f"a method with parameters of its own, got '{of}'"):
+        attach(loaded(), subspace(of=of), SeedSpec())
+
+
+def test_options_are_checked() -> None:
+    for call in (lambda s: attach(loaded(), s, SeedSpec()), lambda s: check_fit(loaded(), s)):
+        with pytest.raises(
+            SpecError, match="method 'bitfit': biases: Input should be 'all' or 'query-ffn', got 'some'"
+        ):
+            call(MethodSpec(name="bitfit", options={"biases": "some"}))
+        with pytest.raises(SpecError, match="method 'probe': rank: Extra inputs are not permitted"):
+            call(MethodSpec(name="probe", options={"rank": 2}))
+
+
+def test_no_bias_and_no_head_to_train_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"looks for parameters called 'bias' outside the head .* none in Sequential"):
+        attach(with_model(nn.Sequential(nn.Linear(2, 2, bias=False))), SPECS["bitfit"], SeedSpec())
+    with pytest.raises(SpecError, match="method 'probe' finds no parameter to train"):
+        attach(with_model(nn.Linear(2, 2)), SPECS["probe"], SeedSpec())
+
+
+class TestSpec:
+    def test_what_says_nothing_of_options_keeps_the_id_it_had(self) -> None:
+        assert TrialSpec().id == "9eca4d1d67582e5c"
+        assert TrialSpec(method=SPECS["did"]).model_dump()["method"].keys() == MethodSpec().model_dump().keys()
+
+    def test_options_are_part_of_the_id_in_any_order(self) -> None:
+        one = MethodSpec(name="lora", options={"rank": 4, "matrices": ["q", "v"]})
+        two = MethodSpec(name="lora", options={"matrices": ("q", "v"), "rank": 4})
+        assert TrialSpec(method=one).id == TrialSpec(method=two).id != TrialSpec(method=MethodSpec(name="lora")).id
+        assert MethodSpec.model_validate_json(one.model_dump_json()) == one
+        assert hash(one) == hash(two)
+
+    @pytest.mark.parametrize(
+        ("settings", "told"),
+        [
+            ({"name": "full", "options": {"rank": 4}}, "takes no setting, got rank"),
+            ({"name": "lora", "of": "bitfit"}, "`of` goes with method 'subspace' and only with it, got method 'lora'"),
+            ({**SPECS["did"].model_dump(), "options": {"rank": 4}}, "say which by `of`"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, settings: dict[str, object], told: str) -> None:
+        with pytest.raises(ValidationError, match=told):
+            MethodSpec.model_validate(settings)
 
 
 def test_prefixes_end_at_dots() -> None:

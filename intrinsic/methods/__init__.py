@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from intrinsic.errors import UnknownName
-from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.methods import options as o
+from intrinsic.spec import Frozen, MethodSpec, SeedSpec
 
 if TYPE_CHECKING:
     from intrinsic.methods.base import Pretrained, Trainable
-
-    Attach = Callable[[Pretrained, MethodSpec, SeedSpec], Trainable]
 
 
 @dataclass(frozen=True)
 class Method:
     description: str
-    load: Callable[[], Attach]
-    """Imports the method's module and returns its `attach`."""
-
-
-def _full() -> Attach:
-    from intrinsic.methods.full import attach
-
-    return attach
-
-
-def _subspace() -> Attach:
-    from intrinsic.methods.subspace import attach
-
-    return attach
+    module: str
+    """Of this package; it has `attach(loaded, spec, seeds) -> Trainable`."""
+    options: type[Frozen] = o.NoOptions
+    transformer: bool = False
+    """Whether it looks for attention and feed-forward: see :mod:`intrinsic.methods.architecture`."""
 
 
 METHODS: dict[str, Method] = {
-    "full": Method("every weight is trained", _full),
-    "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", _subspace),
+    "full": Method("every weight is trained", "full"),
+    "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", "subspace"),
+    "probe": Method("the head alone is trained, on frozen features", "probe"),
+    "bitfit": Method("biases (Ben Zaken et al. 2022)", "bitfit", o.BitFitOptions),
 }
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
     """Lay a loaded model out for the method that the spec names; the model is taken over in place.
 
-    Raises UnknownName if there is no such method, SpecError if the method's settings do not fit the model.
+    Raises UnknownName if there is no such method, SpecError if the method's settings are wrong or do not fit the
+    model, ModelError if it looks for parts that the model does not have.
     """
-    if spec.name not in METHODS:
-        raise UnknownName("method", spec.name, METHODS)
-    return METHODS[spec.name].load()(loaded, spec, seeds)
+    trainable: Trainable = _module(_known(spec)).attach(loaded, spec, seeds)
+    return trainable
 
 
 def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
     """Raise what attach would raise for settings that the model cannot meet; its weights need no values."""
+    method = _known(spec)
+    if spec.name == "subspace":
+        _module(method).check_fit(loaded, spec)
+    elif method.transformer:
+        import_module("intrinsic.methods.architecture").blocks_of(loaded.model, spec.name)
+
+
+def _known(spec: MethodSpec) -> Method:
+    """The method that the spec names, its options checked."""
     if spec.name not in METHODS:
         raise UnknownName("method", spec.name, METHODS)
-    if spec.name == "subspace":
-        from intrinsic.methods.subspace import check_fit as check
+    method = METHODS[spec.name]
+    if spec.name != "subspace":  # its options are those of another method
+        import_module("intrinsic.methods.base").options_of(method.options, spec)
+    return method
 
-        check(loaded, spec)
+
+def _module(method: Method) -> Any:
+    return import_module(f"intrinsic.methods.{method.module}")

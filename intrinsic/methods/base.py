@@ -6,11 +6,16 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, final
+from typing import Any, Protocol, TypeVar, final
 
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
+from intrinsic.spec import Frozen, MethodSpec
+from intrinsic.subspace.artefact import first_complaint
+
+Options = TypeVar("Options", bound=Frozen)
 
 
 class Pretrained(Protocol):
@@ -27,6 +32,10 @@ class Pretrained(Protocol):
     def embedding_names(self) -> tuple[str, ...]:
         """Name prefixes of the embeddings' parameters."""
 
+    @property
+    def preprocessor(self) -> Any:
+        """The tokenizer, where there is one: some methods start from words."""
+
 
 class Trainable(ABC):
     """A model laid out for one way of fine-tuning. The training loop never asks which.
@@ -39,9 +48,10 @@ class Trainable(ABC):
                              of 592 k would swamp d = 200. Coordinates of a subspace are nobody's entries.
         artefact_bytes       what :meth:`save` writes
 
-    and full_dim, the D that they are compared with: the number of weights the method can move.
+    and full_dim, the D that they are compared with: the number of weights full fine-tuning would move, or
+    those that a subspace lies over.
 
-    A method that comes later implements the five abstract methods, sets `model` and `full_dim`, and adds
+    A method that comes later implements the abstract methods, sets `model` and `full_dim`, and adds
     itself to :data:`intrinsic.methods.METHODS`; the contract suite in tests/test_methods.py then runs over it.
     """
 
@@ -64,11 +74,22 @@ class Trainable(ABC):
 
     @abstractmethod
     def merge(self) -> nn.Module:
-        """The fine-tuned model as a plain module, computing what the trained one computes. Ends training."""
+        """The fine-tuned model as it is used afterwards, computing what the trained one computes. Ends training.
+
+        If `mergeable`, that is a plain module of the original architecture; else the method's modules stay in it.
+        """
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
         """Write the artefact into a folder, which is made if need be."""
+
+    @abstractmethod
+    def load(self, folder: str | Path) -> None:
+        """Take over what was saved by the same method, attached with the same settings to the same base model.
+
+        Afterwards the model gives the saved one's logits, bit for bit. Parameters may be new objects: make an
+        optimiser after, not before. Raises ArtefactError if the artefact is damaged or another's.
+        """
 
     @property
     @abstractmethod
@@ -82,6 +103,11 @@ class Trainable(ABC):
     @property
     def parameters_trained(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether merge() leaves the original architecture, with nothing added to it."""
+        return True
 
     @property
     def parameters_stored(self) -> int:
@@ -114,3 +140,11 @@ def head_size(parameters: Iterable[tuple[str, nn.Parameter]], loaded: Pretrained
 def require_some(parameters: Iterable[nn.Parameter], method: str) -> None:
     if not any(True for _ in parameters):
         raise SpecError(f"method {method!r} finds no parameter to train in this model; unfreeze some first")
+
+
+def options_of(kind: type[Options], spec: MethodSpec) -> Options:
+    """The method's options, complete. Raises SpecError, in one sentence, for one that is unknown or wrong."""
+    try:
+        return kind.model_validate(dict(spec.options))
+    except ValidationError as error:
+        raise SpecError(f"method {spec.name!r}: {first_complaint(error)}") from None

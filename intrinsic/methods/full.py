@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import final
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_file
 from torch import Tensor, nn
 
-from intrinsic.errors import SpecError
+from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.methods.base import Pretrained, Trainable, head_size, require_some
 from intrinsic.spec import MethodSpec, SeedSpec
 
@@ -53,6 +54,14 @@ class FullFineTuning(Trainable):
     def save(self, folder: str | Path) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         save_file(_stored(self.model), Path(folder) / WEIGHTS_FILE)
+
+    def load(self, folder: str | Path) -> None:
+        path = Path(folder) / WEIGHTS_FILE
+        try:
+            load_model(self.model, path)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            told = str(error).strip().partition("\n")[0]
+            raise ArtefactError(f"{path} does not hold the weights of this model ({told}): save it again") from error
 
     @property
     def head_parameters(self) -> int:

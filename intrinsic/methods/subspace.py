@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import final
 
 from torch import Tensor, nn
 
-from intrinsic.errors import ModelError
+from intrinsic.errors import ArtefactError, ModelError, SpecError
+from intrinsic.methods import attach as attach_method
+from intrinsic.methods import check_fit as check_method
 from intrinsic.methods.base import Pretrained, Trainable, head_size, is_under
 from intrinsic.spec import MethodSpec, SeedSpec
 from intrinsic.subspace import Subspace
-from intrinsic.subspace.artefact import Settings
+from intrinsic.subspace.artefact import Settings, read_header
 from intrinsic.subspace.layout import choose, entries_of, plan
 
 
 @final
 class SubspaceFineTuning(Trainable):
     """theta = theta_0 + lambda_i P_i theta_d; see :class:`intrinsic.subspace.Subspace`.
+
+    theta is the model's weights or, with `of`, the parameters that another method trains: its freshly drawn
+    modules (at their start as theta_0), or the biases of BitFit; the rest is frozen as that method has it.
 
     parameters_trained is d, plus the head's own entries if it is free; the same numbers are stored. A fresh
     head is part of theta_0, rebuilt from the initialisation seed, and not stored unless it is free.
@@ -27,7 +33,9 @@ class SubspaceFineTuning(Trainable):
     """
 
     def __init__(self, loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> None:
-        self._subspace = _subspace(loaded, spec, seeds)
+        self._inner = None if spec.of is None else attach_method(loaded, _inner(spec), seeds)
+        self._make = partial(_subspace, loaded, spec, seeds)
+        self._subspace = self._make()
         self.model = loaded.model
         self.full_dim = self._subspace.full_dim
         self._head = head_size(self.named_parameters(), loaded)
@@ -43,10 +51,28 @@ class SubspaceFineTuning(Trainable):
         self._subspace.load_state_dict(state)
 
     def merge(self) -> nn.Module:
-        return self._subspace.merge()
+        model = self._subspace.merge()
+        return model if self._inner is None else self._inner.merge()
+
+    @property
+    def mergeable(self) -> bool:
+        return self._inner is None or self._inner.mergeable
 
     def save(self, folder: str | Path) -> None:
         self._subspace.save_pretrained(folder)
+
+    def load(self, folder: str | Path) -> None:
+        header = read_header(folder)
+        if header.settings != self._subspace.settings:
+            raise ArtefactError(
+                f"{folder} holds a subspace with {header.settings}, expected {self._subspace.settings}: attach alike"
+            )
+        model = self._subspace.detach()
+        try:
+            self._subspace = Subspace.from_pretrained(folder, model)
+        except ArtefactError:
+            self._subspace = self._make()
+            raise
 
     @property
     def head_parameters(self) -> int:
@@ -58,9 +84,21 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> SubspaceFin
 
 
 def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
-    """Raise the SpecError of :func:`attach`, say for a dimension that the model cannot meet, without attaching."""
+    """Raise the SpecError of :func:`attach`, say for a dimension that the model cannot meet, without attaching.
+
+    Over another method's parameters only that method's own settings are checked.
+    """
+    if spec.of is not None:
+        check_method(loaded, _inner(spec))
+        return
     settings, entries = _settings(spec, 0), entries_of(loaded.model)
     plan(entries, choose(entries, _selection(loaded, spec), settings.head, loaded.head_names), settings)
+
+
+def _inner(spec: MethodSpec) -> MethodSpec:
+    if spec.of in (None, "full", "subspace"):
+        raise SpecError(f"a subspace lies over the parameters of a method with parameters of its own, got {spec.of!r}")
+    return MethodSpec(name=str(spec.of), options=spec.options)
 
 
 def _subspace(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Subspace:

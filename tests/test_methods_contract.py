@@ -1,0 +1,149 @@
+"""One contract for every method on every architecture it applies to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from method_models import SHAPES, D, F, Shape, batch_of, fresh, logits, train
+
+from intrinsic.errors import ArtefactError
+from intrinsic.methods import METHODS, attach
+from intrinsic.methods.base import Trainable, is_under
+from intrinsic.spec import MethodSpec, SeedSpec
+
+SEEDS = SeedSpec(projection=4, initialisation=5)
+
+
+@dataclass(frozen=True)
+class Case:
+    method: str
+    options: tuple[tuple[str, object], ...] = ()
+    formula: Callable[[Shape], int] | None = None
+    """Parameters trained besides the head's; None: checked elsewhere."""
+    stored: Callable[[Shape], int] | None = None
+    """Likewise stored, where that is another number."""
+    identity: bool = True
+    """Attaching changes no logit, bit for bit."""
+    mergeable: bool = True
+    on: tuple[str, ...] = tuple(SHAPES)
+
+    @property
+    def spec(self) -> MethodSpec:
+        return MethodSpec.model_validate({"name": self.method, "options": dict(self.options)})
+
+
+def case(method: str, formula: Callable[[Shape], int] | None = None, **more: object) -> Case:
+    settings = {name: more.pop(name) for name in ("stored", "identity", "mergeable", "on") if name in more}
+    return Case(method, tuple(more.items()), formula, **settings)  # type: ignore[arg-type]
+
+
+WITH_BIASES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "gpt2", "vit")
+SPLIT = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "vit")
+SUBSPACE = {"subspace_dim": 40, "projection": "dense", "structure_aware": True, "lambdas": "layer", "head": "free"}
+
+CASES = {
+    "probe": case("probe", lambda s: 0),
+    "bitfit": case("bitfit", None, on=WITH_BIASES),
+    "bitfit query-ffn": case("bitfit", lambda s: s.blocks * (D + F), on=SPLIT, biases="query-ffn"),
+}
+RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
+every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
+
+
+def make(case: str, name: str) -> Trainable:
+    return attach(fresh(name), CASES[case].spec, SEEDS)
+
+
+def head_of(name: str) -> int:
+    loaded = fresh(name)
+    return sum(p.numel() for n, p in loaded.model.named_parameters() if is_under(n, loaded.head_names))
+
+
+def test_every_method_is_here_or_has_tests_of_its_own() -> None:
+    assert {c.method for c in CASES.values()} | {"full", "subspace"} == set(METHODS)
+
+
+@every_run
+def test_counts(case: str, name: str) -> None:
+    made, told = make(case, name), CASES[case]
+    assert made.head_parameters == head_of(name)
+    assert made.full_dim == sum(p.numel() for p in fresh(name).model.parameters())
+    assert made.mergeable == told.mergeable
+    if told.formula is not None:
+        assert made.parameters_trained - head_of(name) == told.formula(SHAPES[name])
+    stored = told.stored(SHAPES[name]) if told.stored else made.parameters_trained - head_of(name)
+    assert made.parameters_stored - head_of(name) == stored
+
+
+@every_run
+def test_attaching_is_repeatable_and_changes_no_logit_where_it_must_not(case: str, name: str) -> None:
+    batch = batch_of(name)
+    made = logits(make(case, name).model, batch)
+    assert torch.equal(made, logits(make(case, name).model, batch))
+    assert torch.equal(made, logits(fresh(name).model, batch)) == CASES[case].identity
+
+
+@every_run
+def test_only_what_is_announced_is_trained(case: str, name: str) -> None:
+    made = make(case, name)
+    announced = {id(p) for p in made.parameters()}
+    before = {n: p.detach().clone() for n, p in made.model.named_parameters()}
+    made.model.train()
+    made.model(**batch_of(name)).logits.square().sum().backward()
+    for parameter in made.model.parameters():
+        assert parameter.grad is None or id(parameter) in announced
+    made.model.zero_grad()
+    train(made, batch_of(name))
+    for parameter_name, parameter in made.model.named_parameters():
+        assert torch.equal(parameter, before[parameter_name]) == (id(parameter) not in announced), parameter_name
+
+
+@every_run
+def test_a_trained_model_is_saved_loaded_and_merged(case: str, name: str, tmp_path: Path) -> None:
+    batch = batch_of(name)
+    trained = train(make(case, name), batch)
+    expected = logits(trained.model, batch)
+    trained.save(tmp_path)
+    again = make(case, name)
+    assert not torch.equal(logits(again.model, batch), expected)
+    again.load(tmp_path)
+    assert torch.equal(logits(again.model, batch), expected)
+    assert again.parameters_stored == trained.parameters_stored
+    merged = trained.merge()
+    torch.testing.assert_close(logits(merged, batch), expected, rtol=0, atol=1e-5)
+    if CASES[case].mergeable:
+        plain = fresh(name).model
+        assert list(merged.state_dict()) == list(plain.state_dict())
+        plain.load_state_dict(merged.state_dict())
+        assert torch.equal(logits(plain, batch), logits(merged, batch))
+        assert [p.requires_grad for p in merged.parameters()] == [p.requires_grad for p in plain.parameters()]
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in merged.modules())
+
+
+@every_run
+def test_the_state_of_the_best_step_comes_back(case: str, name: str) -> None:
+    batch = batch_of(name)
+    made = train(make(case, name), batch, 1)
+    kept = {n: t.detach().clone() for n, t in made.state_dict().items()}
+    expected = logits(made.model, batch)
+    train(made, batch, 1)
+    assert not torch.equal(logits(made.model, batch), expected)
+    made.load_state_dict(kept)
+    assert torch.equal(logits(made.model, batch), expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_an_artefact_of_another_base_or_another_method_is_refused(case: str, tmp_path: Path) -> None:
+    name = CASES[case].on[0]
+    make(case, name).save(tmp_path)
+    other = fresh(name)
+    with torch.no_grad():
+        other.model.get_input_embeddings().weight.add_(1e-3)
+    with pytest.raises(ArtefactError, match="was trained from other base weights"):
+        attach(other, CASES[case].spec, SEEDS).load(tmp_path)
+    with pytest.raises(ArtefactError, match=r"was saved by .* with seeds 4 and 5, expected .* with seeds 4 and 6"):
+        attach(fresh(name), CASES[case].spec, SeedSpec(projection=4, initialisation=6)).load(tmp_path)
