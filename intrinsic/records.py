@@ -90,7 +90,9 @@ class Point(Frozen):
     seed: int
     rate_factor: float = 1.0
     score: float | None
-    """None: the trial gave no score (diverged, failed); it counts as not reaching the target."""
+    """None: the trial diverged, and counts as not reaching the target; or it was lost."""
+    lost: bool = False
+    """No score for a reason outside of training (an exception, lack of memory): the trial counts for nothing."""
 
 
 class FitPoint(Frozen):
@@ -111,7 +113,8 @@ class SearchResult(Frozen):
     interval: tuple[float | None, float | None]
     """Confidence interval for d; None at an end that lies outside the bracket."""
     confidence: float
-    target: float
+    target: float | None
+    """None: there was no baseline to derive it from."""
     points: tuple[Point, ...]
     fit: tuple[FitPoint, ...]
     message: str

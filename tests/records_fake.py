@@ -64,13 +64,12 @@ def measured(
         d=found,
         interval=interval,
         confidence=0.95,
-        target=math.nan if none else target,
+        target=None if none else target,
         points=() if none else _points(rows),
         fit=() if none else fit,
         message=f"a canned search that ended as {status}",
     )
     if none:
-        search = search.model_copy(update={"target": 0.0})
         rows = [r.model_copy(update={"status": "diverged", "score": None}) for r in rows[:seeds]]
     return MeasureResult(
         run=MeasureRun(measure_id=spec.id, spec=spec, command="intrinsic measure", started="2025-01-01T00:00:00Z"),

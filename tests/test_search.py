@@ -185,19 +185,19 @@ def test_a_fall_above_the_target_is_no_matter():
 
 
 def test_nothing_but_failures_is_never_met():
-    evaluate = asking(lambda ask: None)
+    evaluate = asking(lambda ask: -math.inf)
     result = search(evaluate, TARGET, SPEC)
     assert (result.status, result.d) == ("never-met", None)
-    assert "none of 14 trials gave a score" in result.message
-    no_chance = search(asking(lambda ask: None), make_target(TargetSpec(), BASELINE), SPEC)
+    assert "14 of 14 trials gave no score" in result.message
+    no_chance = search(asking(lambda ask: -math.inf), make_target(TargetSpec(), BASELINE), SPEC)
     assert (no_chance.status, no_chance.interval, no_chance.fit) == ("never-met", (None, None), ())
 
 
-@pytest.mark.parametrize("lost", [None, math.nan, math.inf])
-def test_a_dimension_that_only_fails_does_not_reach_the_target(lost):
-    result = search(asking(lambda ask: lost if ask.d < 60 else 0.8), TARGET, SPEC)
+@pytest.mark.parametrize("diverged", [-math.inf, math.nan, math.inf])
+def test_a_dimension_that_only_diverges_does_not_reach_the_target(diverged):
+    result = search(asking(lambda ask: diverged if ask.d < 60 else 0.8), TARGET, SPEC)
     assert (result.status, result.d) == ("found", 64)
-    assert "gave no score and count as not reaching the target" in result.message
+    assert "trials diverged and count as not reaching the target" in result.message
     assert {p.score for p in result.points if p.d < 60} == {None}
 
 
@@ -274,7 +274,7 @@ def test_a_large_rate_that_breaks_large_dimensions_is_no_fall():
     """Above 1000 the rate in use diverges and half of it does not: the curve rises all the same."""
 
     def breaking(ask):
-        return None if ask.d > 1000 and ask.rate_factor > 0.6 else 0.8
+        return -math.inf if ask.d > 1000 and ask.rate_factor > 0.6 else 0.8
 
     result = search(asking(breaking), TARGET, SPEC)
     assert (result.status, result.d) == ("met-at-lowest", 4)

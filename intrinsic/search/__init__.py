@@ -17,8 +17,8 @@ def search(evaluate: Evaluate, target: Target, spec: SearchSpec) -> SearchResult
     """The smallest d whose expected score f(d) reaches the target, with an interval.
 
     f is taken to rise with d but for noise; scores are signed so that higher is better. `evaluate` gets batches
-    of asks and answers each with a score or None. The same answers lead to the same asks and the same
-    result, so that a measurement can be resumed by running it again.
+    of asks and answers each with a score, -inf for a diverged trial, None for a lost one (see `Evaluate`). The same
+    answers lead to the same asks and the same result, so that a measurement can be resumed by running it again.
 
     The interval is a central credible interval for the continuous crossing log2 d at spec.confidence; it carries the
     baseline's uncertainty, and is widened to hold the reported d, a dimension of the grid at or just above the
@@ -31,6 +31,8 @@ def search(evaluate: Evaluate, target: Target, spec: SearchSpec) -> SearchResult
     dims, ledger = dimensions(spec), Ledger(evaluate, target, spec)
     if spec.kind == "grid":
         ledger.ask([Ask(d, seed) for d in dims for seed in range(spec.seeds)])
+        for d in dims:
+            ledger.fill(d, spec.seeds)  # in place of lost trials
     else:
         explore(ledger, dims)
     return conclude(ledger, dims)

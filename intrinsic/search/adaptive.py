@@ -8,7 +8,8 @@
    an incomplete dimension next to the crossing.
 3. Guard: the largest dimension that fails (all smaller ones fail with it, the curve rising) is tried at
    the other rates. If one of them reaches the target, fresh seeds confirm it, and the search goes over to
-   that rate: back to 1, below this dimension.
+   that rate: back to 1, below this dimension. Where nothing reaches the target this is the last word before
+   `never-met`, and more is asked of it (`guard`).
 4. Close: while the interval is open at an end towards which nothing was tried, try a dimension there.
 5. Before `never-met` and `met-at-lowest` the bracket's other end is tried too, so that a falling curve is seen.
 """
@@ -35,12 +36,12 @@ REACH = 3.0
 
 
 def explore(ledger: Ledger, dims: tuple[int, ...]) -> None:
-    """Ask until the crossing is known as well as the spec wants it, or max_trials are spent."""
+    """Ask until the crossing is known as well as the spec wants it, or nothing more can be asked."""
     high, start, stride = len(dims), (len(dims) - 1) // 2, _stride(dims)
-    while not ledger.exhausted:
+    while not ledger.over:
         high = _bracket(ledger, dims, high, start, stride)
         high = _refine(ledger, dims, high)
-        if high == 0 or not _rescued(ledger, dims[high - 1]):
+        if high == 0 or not _rescued(ledger, dims[high - 1], last=high == len(dims)):
             break
         high -= 1
         if high == 0:
@@ -57,18 +58,10 @@ def _stride(dims: tuple[int, ...]) -> int:
 
 def examine(ledger: Ledger, d: int) -> bool:
     """Ask at d until the verdict is clear or the seeds are spent; does d reach the target?"""
-    rate = ledger.rate(d)
-    if ledger.seeds(d) == 0:
-        ledger.ask([Ask(d, 0, rate)])
+    ledger.fill(d, 1)
     if not ledger.clear(d):
-        complete(ledger, d)
+        ledger.fill(d, ledger.spec.seeds)
     return ledger.reached(d)
-
-
-def complete(ledger: Ledger, d: int) -> None:
-    """Ask for all of d's seeds, as one batch."""
-    rate = ledger.rate(d)
-    ledger.ask([Ask(d, seed, rate) for seed in range(ledger.seeds(d), ledger.spec.seeds)])
 
 
 def _bracket(ledger: Ledger, dims: tuple[int, ...], high: int, start: int, stride: int) -> int:
@@ -77,7 +70,7 @@ def _bracket(ledger: Ledger, dims: tuple[int, ...], high: int, start: int, strid
     `high` is known to reach it (len(dims): nothing is known).
     """
     low, at, end = -1, start, len(dims)
-    while high - low > 1 and not ledger.exhausted:
+    while high - low > 1 and not ledger.over:
         if examine(ledger, dims[at]):
             high = at
         else:
@@ -96,9 +89,9 @@ def _refine(ledger: Ledger, dims: tuple[int, ...], high: int) -> int:
         post = posterior(cells, ledger.target, dims, DRAWS)
         high = ceiling(post, dims)
         at = _most_useful(ledger, dims, post, high)
-        if at is None or ledger.exhausted:
+        if at is None or ledger.over:
             break
-        complete(ledger, dims[at])
+        ledger.fill(dims[at], ledger.spec.seeds)
     return high
 
 
@@ -112,13 +105,13 @@ def _most_useful(ledger: Ledger, dims: tuple[int, ...], post: Posterior, high: i
     tail = (1 - ledger.spec.confidence) / 2
     low, up = post.quantile(tail), post.quantile(1 - tail)
     beside = [at for at in (high - 1, high) if 0 <= at < len(dims)]
-    unseen = [at for at in beside if ledger.seeds(dims[at]) == 0]
+    unseen = [at for at in beside if ledger.seeds(dims[at]) == 0 and ledger.incomplete(dims[at])]
     if unseen:
         return unseen[0]
     if up - low <= math.log2(ledger.spec.resolution) or _blurred_by_baseline(post):
         return None
     inside = [at for at, d in enumerate(dims) if low <= math.log2(d) <= up and abs(at - high + 0.5) < REACH]
-    open_ = [at for at in {*beside, *inside} if ledger.seeds(dims[at]) < ledger.spec.seeds]
+    open_ = [at for at in {*beside, *inside} if ledger.incomplete(dims[at])]
     return min(open_, key=lambda at: (abs(at - high + 0.5), at), default=None)
 
 
@@ -129,16 +122,17 @@ def _blurred_by_baseline(post: Posterior) -> bool:
 
 def _close(ledger: Ledger, dims: tuple[int, ...]) -> None:
     """Do not say that the crossing may lie outside of the bracket before having looked towards that end."""
-    while not ledger.exhausted and (cells := ledger.cells()):
-        at = _beyond(dims, [dims.index(cell.d) for cell in cells], posterior(cells, ledger.target, dims, DRAWS), ledger)
+    while not ledger.over and (cells := ledger.cells()):
+        at = _beyond(ledger, dims, posterior(cells, ledger.target, dims, DRAWS))
         if at is None:
             return
         examine(ledger, dims[at])
 
 
-def _beyond(dims: tuple[int, ...], tried: list[int], post: Posterior, ledger: Ledger) -> int | None:
+def _beyond(ledger: Ledger, dims: tuple[int, ...], post: Posterior) -> int | None:
     """Index of the dimension to try towards an open end of the interval; None if there is none."""
     tail, stride, last = (1 - ledger.spec.confidence) / 2, _stride(dims), len(dims) - 1
+    tried = [dims.index(d) for d in ledger.dims()]
     if post.quantile(tail) == -math.inf and min(tried) > 0:
         return max(min(tried) - stride, 0)
     if post.quantile(1 - tail) == math.inf and max(tried) < last:
@@ -146,32 +140,41 @@ def _beyond(dims: tuple[int, ...], tried: list[int], post: Posterior, ledger: Le
     return None
 
 
-def _rescued(ledger: Ledger, d: int) -> bool:
+def _rescued(ledger: Ledger, d: int, last: bool) -> bool:
     """Does d, which fails at its rate, reach the target at another one? If so that rate is put to use."""
-    rate = guard(ledger, d)
+    rate = guard(ledger, d, last)
     if rate is not None:
         ledger.switch(d, rate)
     return rate is not None
 
 
-def guard(ledger: Ledger, d: int) -> float | None:
+def guard(ledger: Ledger, d: int, last: bool = False) -> float | None:
     """The rate at which d reaches the target though it fails at its own; None if there is none.
 
     A dimension clearly below HOPELESS of the way from chance to the target is not guarded: a factor of two in
     the rate does not win that much (where chance is unknown, every failure is guarded). A guard is one trial
     at each other rate. One that reaches the target was chosen for being high, so it proves nothing: fresh
     seeds must reach the target in the mean and be better than the scores at the rate in use by more than
-    noise explains. Only those fresh scores enter the fit.
+    noise explains; where that is undecided, both rates get as many seeds again. Only those fresh scores enter
+    the fit.
+
+    `last`: the claim that no dimension reaches the target hangs on this guard. Then a first look is believed only
+    where it is clearly below the target, and fresh seeds that reach the target in the mean decide: whether
+    the other rate is better than one that does not reach it is no longer the question.
     """
-    own, seeds = ledger.rate(d), ledger.spec.seeds
-    if _hopeless(ledger, d):
+    if ledger.seeds(d) == 0 or _hopeless(ledger, d):  # no seeds: all were lost, d is not known to fail
         return None
     others = dict.fromkeys((1.0, *ledger.spec.guard_rates))
-    looks = [Ask(d, seeds, r) for r in others if r != own and not ledger.tried(d, r)]
+    looks = [Ask(d, ledger.spec.seeds, r) for r in others if r != ledger.rate(d) and not ledger.tried(d, r)]
     ledger.ask(looks)
     scores = {look.rate_factor: ledger.score(look) for look in looks}
-    hopeful = [r for r, s in scores.items() if s is not None and s >= ledger.target.value]
-    return next((r for r in sorted(hopeful, key=lambda r: -(scores[r] or 0.0)) if _confirmed(ledger, d, r)), None)
+    hopeful = [(score, r) for r, score in scores.items() if score is None or not _dismissed(ledger, score, last)]
+    hopeful.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
+    return next((r for _, r in hopeful if _confirmed(ledger, d, r, last)), None)
+
+
+def _dismissed(ledger: Ledger, look: float, last: bool) -> bool:
+    return ledger.clearly_below(look) if last else look < ledger.target.value
 
 
 def _hopeless(ledger: Ledger, d: int) -> bool:
@@ -181,13 +184,17 @@ def _hopeless(ledger: Ledger, d: int) -> bool:
     return cell.mean < target.chance + HOPELESS * (target.value - target.chance)
 
 
-def _confirmed(ledger: Ledger, d: int, rate: float) -> bool:
-    first = ledger.spec.seeds + 1
-    for batch in (range(first, first + 1), range(first + 1, first + ledger.spec.seeds)):
-        ledger.ask([Ask(d, seed, rate) for seed in batch])
+def _confirmed(ledger: Ledger, d: int, rate: float, last: bool) -> bool:
+    seeds, fresh = ledger.spec.seeds, ledger.spec.seeds + 1
+    for count in (seeds,) if last else (1, seeds):
+        ledger.fill(d, count, rate, fresh)
         if not ledger.reached(d, rate):
             return False
-    return ledger.better(d, rate)
+    if ledger.better(d, rate) or (last and not ledger.reached(d)):
+        return True
+    for undecided in (ledger.rate(d), rate):
+        ledger.fill(d, 2 * seeds, undecided, fresh)
+    return ledger.reached(d, rate) and ledger.better(d, rate)
 
 
 def _probe_other_end(ledger: Ledger, dims: tuple[int, ...], high: int) -> None:

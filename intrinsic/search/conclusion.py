@@ -33,7 +33,7 @@ def conclude(ledger: Ledger, dims: tuple[int, ...]) -> SearchResult:
     d = _smallest(ledger, dims, post)
     interval = _interval(post, dims, ledger.spec.confidence, d)
     if d is None:
-        return _result(ledger, "never-met", None, (interval[0], None), post, _unmet(ledger, dims))
+        return _result(ledger, "never-met", None, (interval[0], None), post, _unmet(ledger))
     if d == dims[0]:
         return _result(ledger, "met-at-lowest", d, (None, interval[1]), post, _lowest(ledger, d))
     interval = _over_jump(ledger, dims, d, interval)
@@ -103,9 +103,14 @@ def _notes(ledger: Ledger) -> list[str]:
     notes = []
     if ledger.exhausted:
         notes.append(f"stopped when max_trials={ledger.spec.max_trials} was spent: raise --max-trials to go on")
-    lost = sum(point.score is None for point in ledger.points)
+    lost = sum(point.lost for point in ledger.points)
+    diverged = sum(point.score is None for point in ledger.points) - lost
+    if diverged and diverged < len(ledger.points):
+        notes.append(f"{diverged} of {len(ledger.points)} trials diverged and count as not reaching the target")
     if lost and lost < len(ledger.points):
-        notes.append(f"{lost} of {len(ledger.points)} trials gave no score and count as not reaching the target")
+        notes.append(
+            f"{lost} of {len(ledger.points)} trials failed for another reason and were left out: see their errors"
+        )
     notes += [
         f"at d={d} the learning rate times {rate:g} did better and was used from there on"
         for d, rate in ledger.switches
@@ -129,12 +134,34 @@ def _lowest(ledger: Ledger, d: int) -> str:
     return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target.value:.4g}: lower --low"
 
 
-def _unmet(ledger: Ledger, dims: tuple[int, ...]) -> str:
+def _unmet(ledger: Ledger) -> str:
+    """What is true of the trials: no mean reaches the target, or one does and the fit over all of them does not."""
+    target, up_to = f"the target {ledger.target.value:.4g}", f"up to d={max(point.d for point in ledger.points)}"
     best = max(ledger.cells(), key=lambda cell: cell.mean)
-    return (
-        f"no dimension up to d={max(p.d for p in ledger.points)} reaches the target {ledger.target.value:.4g} "
-        f"(best mean {best.mean:.4g} at d={best.d}): raise --high, train longer, or lower --fraction"
-    )
+    remedies = "raise --high, train longer, or lower --fraction"
+    if ledger.reached(best.d):
+        claim = f"the fitted curve does not reach {target} {up_to}, though the mean {best.mean:.4g} at d={best.d} does"
+        remedies = f"raise --seeds to settle it, else {remedies}"
+    else:
+        claim = f"no dimension {up_to} reaches {target} in the mean (best {best.mean:.4g} at d={best.d})"
+    if elsewhere := _reached_elsewhere(ledger):
+        return f"{claim}; {elsewhere}: give that rate by --subspace-rates, or raise --seeds"
+    return f"{claim}: {remedies}"
+
+
+def _reached_elsewhere(ledger: Ledger) -> str:
+    """The trials at rates not in use that reached the target, by dimension and rate; empty if there are none."""
+    groups: dict[tuple[int, float], list[float]] = {}
+    for point in ledger.points:
+        if point.score is not None and point.rate_factor != ledger.rate(point.d):
+            groups.setdefault((point.d, point.rate_factor), []).append(point.score)
+    told = []
+    for (d, rate), scores in sorted(groups.items()):
+        reached = sum(score >= ledger.target.value for score in scores)
+        if reached:
+            trials = f"{reached} of {len(scores)} trials did (best {max(scores):.4g})"
+            told.append(f"at d={d} with the learning rate times {rate:g}, {trials}")
+    return ", ".join(told)
 
 
 def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
@@ -147,6 +174,6 @@ def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
 
 def _no_score(ledger: Ledger) -> str:
     return (
-        f"none of {len(ledger.points)} trials gave a score, so no dimension is known to reach the target: "
-        "look at the trials' errors, then lower the learning rate or fix the task"
+        f"{sum(p.score is None for p in ledger.points)} of {len(ledger.points)} trials gave no score, so no dimension "
+        "is known to reach the target: look at the trials' errors, then lower the learning rate or fix the task"
     )

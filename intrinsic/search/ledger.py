@@ -21,6 +21,8 @@ BETTER = 0.9
 fresh seeds must also reach the target, so that false switches stay rare (coverage with indifferent rates holds)."""
 FALL = 0.99
 """Confidence, over all pairs of dimensions together, at which a fall through the target is believed."""
+FUTILE = 6
+"""Where the first so many trials were all lost, the fault lies in no single one, and no more are asked."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,19 @@ class Ask:
 
 
 Evaluate = Callable[[Sequence[Ask]], Sequence[float | None]]
-"""Answers a batch of asks, in order; None for a trial that gave no score. A batch may run in parallel."""
+"""Answers a batch of asks, in order: the score; -inf (any number that is not finite) where training diverged; None
+where the trial was lost, that is gave no score for a reason outside of training. A batch may run in parallel."""
 
 
 class Ledger:
     """Everything asked so far, and the rate in use at every dimension.
 
     Seeds 0 .. seeds-1 are a dimension's own. At another rate, seed `seeds` is the guard's first look; it
-    is chosen for being high, so it enters no mean. The seeds after it are fresh and do.
+    is chosen for being high, so it enters no mean. The seeds after it, to 2 seeds, are fresh and do. A dimension's
+    own seeds and the fresh ones stand in for each other where more are needed.
+
+    A diverged trial says that the setting is no good: it counts as `floor`. A lost one says nothing: it is
+    left out, and another seed is asked in its place.
     """
 
     def __init__(self, evaluate: Evaluate, target: Target, spec: SearchSpec) -> None:
@@ -55,6 +62,8 @@ class Ledger:
 
     def ask(self, asks: Sequence[Ask]) -> None:
         """Ask what is not known yet, as far as max_trials allows; `exhausted` says that it did not."""
+        if self.over:
+            return
         new = [a for a in asks if a.seed not in self._scores.get((a.d, a.rate_factor), {})]
         room = self.spec.max_trials - len(self.points)
         self.exhausted = self.exhausted or len(new) > room
@@ -63,9 +72,36 @@ class Ledger:
         if len(answers) != len(batch):
             raise SpecError(f"evaluate must give one answer per ask, expected {len(batch)}, got {len(answers)}")
         for a, answer in zip(batch, answers, strict=True):
-            score = None if answer is None or not math.isfinite(answer) else float(answer)
-            self._scores.setdefault((a.d, a.rate_factor), {})[a.seed] = score
-            self.points.append(Point(d=a.d, seed=a.seed, rate_factor=a.rate_factor, score=score))
+            self._record(a, answer if answer is None or math.isfinite(answer) else -math.inf)
+
+    def _record(self, a: Ask, answer: float | None) -> None:
+        self._scores.setdefault((a.d, a.rate_factor), {})[a.seed] = answer
+        score = None if answer is None or answer == -math.inf else float(answer)
+        self.points.append(Point(d=a.d, seed=a.seed, rate_factor=a.rate_factor, score=score, lost=answer is None))
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be asked: the budget is spent, or see FUTILE."""
+        return self.exhausted or (len(self.points) >= FUTILE and all(point.lost for point in self.points))
+
+    def fill(self, d: int, count: int, rate: float | None = None, first: int = 0) -> None:
+        """Ask until `count` trials at d enter the fit, with unused seeds from `first` on and round to the start.
+
+        A lost trial is replaced by the next seed, as long as there is one.
+        """
+        rate = self.rate(d) if rate is None else rate
+        while (short := count - self.seeds(d, rate)) > 0 and not self.over:
+            unused = sorted(self._unused(d, rate), key=lambda seed: (seed < first, seed))
+            if not unused:
+                return
+            self.ask([Ask(d, seed, rate) for seed in unused[:short]])
+
+    def _unused(self, d: int, rate: float) -> set[int]:
+        return set(range(2 * self.spec.seeds + 1)) - {self.spec.seeds} - self._scores.get((d, rate), {}).keys()
+
+    def incomplete(self, d: int) -> bool:
+        """Has d fewer trials than the spec wants, and seeds left to ask?"""
+        return self.seeds(d) < self.spec.seeds and bool(self._unused(d, self.rate(d)))
 
     def rate(self, d: int) -> float:
         """Factor on the learning rate in use at d."""
@@ -84,21 +120,21 @@ class Ledger:
         return (d, rate) in self._scores
 
     def score(self, ask: Ask) -> float | None:
-        """The answer to an ask; None if it has none, or was not asked."""
+        """The answer to an ask, -inf for a diverged trial; None if it was lost, or not asked."""
         return self._scores.get((ask.d, ask.rate_factor), {}).get(ask.seed)
 
     def seeds(self, d: int, rate: float | None = None) -> int:
-        """Answers at d that enter the fit, those without a score among them."""
+        """Trials at d that enter the fit, diverged ones among them, lost ones not."""
         return len(self._entering(d, self.rate(d) if rate is None else rate))
 
-    def _entering(self, d: int, rate: float) -> list[float | None]:
+    def _entering(self, d: int, rate: float) -> list[float]:
         known = self._scores.get((d, rate), {})
-        return [score for seed, score in sorted(known.items()) if seed != self.spec.seeds]
+        return [score for seed, score in sorted(known.items()) if seed != self.spec.seeds and score is not None]
 
     def floor(self) -> float | None:
-        """What a trial without a score counts as: chance, or the lowest score seen if that is lower.
+        """What a diverged trial counts as: chance, or the lowest score seen if that is lower.
 
-        f(d) then is the score to expect at d when a failed run is worth no more than guessing.
+        f(d) then is the score to expect at d when a diverged run is worth no more than guessing.
         """
         scores = [p.score for p in self.points if p.score is not None]
         return min(scores + ([] if self.target.chance is None else [self.target.chance]), default=None)
@@ -109,16 +145,20 @@ class Ledger:
         floor = self.floor()
         if not entering or floor is None:
             return None
-        if all(score is None for score in entering):
-            return Cell(d, floor, 1, 0.0)  # says nothing about the noise
-        scores = [floor if score is None else score for score in entering]
+        scores = [floor if score == -math.inf else score for score in entering]
+        if max(entering) == -math.inf:
+            scores = scores[:1]  # all diverged: that says nothing about the noise
         mean = math.fsum(scores) / len(scores)
         return Cell(d, mean, len(scores), math.fsum((score - mean) ** 2 for score in scores))
 
+    def dims(self) -> list[int]:
+        """All dimensions tried at the rate in use there, ascending, those whose trials were lost among them."""
+        look = {self.spec.seeds}
+        return sorted(d for d, rate in self._scores if rate == self.rate(d) and self._scores[d, rate].keys() - look)
+
     def cells(self) -> list[Cell]:
-        """All dimensions tried, ascending, each at the rate in use there."""
-        tried = sorted({d for d, _ in self._scores})
-        return [cell for cell in map(self.cell, tried) if cell is not None]
+        """The scores at all dimensions tried, ascending, each at the rate in use there."""
+        return [cell for cell in map(self.cell, self.dims()) if cell is not None]
 
     def noise(self) -> tuple[float, int]:
         """Standard deviation of a trial, pooled over every repeated setting and the baseline; its df."""
@@ -138,12 +178,17 @@ class Ledger:
         |mean - tau| > t * s * sqrt(1/n + weight^2/n_B), t Student's quantile at CLEAR with the df of s.
         """
         cell = self.cell(d)
-        if cell is None or None in self._entering(d, self.rate(d)):
+        if cell is None or -math.inf in self._entering(d, self.rate(d)):
             return False
-        variance = 1 / cell.count
-        if self.target.weight:
-            variance += self.target.weight**2 / len(self.target.baseline)
-        return abs(cell.mean - self.target.value) > self._allowance(variance, CLEAR)
+        return abs(cell.mean - self.target.value) > self._margin(cell.count)
+
+    def clearly_below(self, score: float) -> bool:
+        """Is a single score farther below the target than noise explains, in the same sense?"""
+        return self.target.value - score > self._margin(1)
+
+    def _margin(self, count: int) -> float:
+        weight, seeds = self.target.weight, len(self.target.baseline)
+        return self._allowance(1 / count + (weight**2 / seeds if weight else 0.0), CLEAR)
 
     def better(self, d: int, rate: float) -> bool:
         """Is `rate` better at d than the rate in use, by more than noise explains?"""

@@ -1,0 +1,111 @@
+"""Before `never-met` is said: what the guard asks, what it takes as proof, and what the message tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from intrinsic.search import Ask, SearchResult, dimensions, make_target, search
+from intrinsic.spec import SearchSpec, TargetSpec
+
+TARGET, CHANCE = 0.88, 0.5
+RULE = TargetSpec(kind="global", value=TARGET, fraction=1.0)
+
+
+def saturating(ask: Ask, plateaus: dict[float, float]) -> float:
+    """From chance at small d to the rate's plateau; half of the way at d = 60."""
+    return CHANCE + (plateaus[ask.rate_factor] - CHANCE) / (1 + (60 / ask.d) ** 1.5)
+
+
+def searched(plateaus: dict[float, float], *, seeds: int, baseline_seeds: int, noise: float, run: int) -> SearchResult:
+    rng = np.random.default_rng([88, run])
+    target = make_target(RULE, TARGET / 0.9 + noise * rng.standard_normal(baseline_seeds), CHANCE)
+
+    def evaluate(asks):
+        return [saturating(ask, plateaus) + noise * rng.standard_normal() for ask in asks]
+
+    return search(evaluate, target, SearchSpec(seeds=seeds))
+
+
+TWICE_IS_BETTER = {0.5: 0.78, 1.0: 0.85, 2.0: 0.92}
+ALL_FAIL = dict.fromkeys((0.5, 1.0, 2.0), 0.80)
+
+
+@pytest.mark.parametrize(("seeds", "at_least"), [(3, 25), (1, 21)])
+def test_a_curve_that_another_rate_lifts_over_the_target_is_met(seeds, at_least):
+    """The noise is as large as the other rate's margin, so that now and then the right answer is missed."""
+    runs = [searched(TWICE_IS_BETTER, seeds=seeds, baseline_seeds=seeds, noise=0.04, run=run) for run in range(30)]
+    assert sum(run.status == "found" for run in runs) >= at_least
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_curve_that_no_rate_lifts_over_the_target_is_not(seeds):
+    runs = [searched(ALL_FAIL, seeds=seeds, baseline_seeds=seeds, noise=0.04, run=run) for run in range(30)]
+    assert sum(run.status == "never-met" for run in runs) >= 24
+
+
+def test_one_seed_of_everything_can_confirm_another_rate():
+    """No repeated setting, so no estimate of the noise: the guard asks for one instead of giving up."""
+    result = searched({0.5: 0.80, 1.0: 0.89, 2.0: 0.98}, seeds=1, baseline_seeds=1, noise=0.002, run=0)
+    assert result.status == "found"
+    assert "the learning rate times 2 did better" in result.message
+    own = {p.seed for p in result.points if p.rate_factor == 1.0 and p.d == result.d}
+    assert own <= {0, 2}  # seed 1 is the guard's first look
+
+
+def test_an_undecided_comparison_gets_as_many_seeds_again():
+    """Below a d that reaches the target by its own rate, a rate that is better must be shown to be better."""
+    asked: list[Ask] = []
+
+    def evaluate(asks):
+        asked.extend(asks)
+        wobble = {0: -0.03, 1: 0.0, 2: 0.03}
+        return [saturating(ask, {0.5: 0.7, 1.0: 0.95, 2.0: 0.99}) + wobble[ask.seed % 3] for ask in asks]
+
+    result = search(evaluate, make_target(RULE, (), CHANCE), SearchSpec())
+    assert result.status == "found"
+    compared = {a.d for a in asked if a.rate_factor == 1.0 and a.seed > 3}
+    assert compared
+    for d in compared:
+        for rate in (1.0, 2.0):
+            assert {a.seed for a in asked if (a.d, a.rate_factor) == (d, rate)} >= {0, 1, 2, 4, 5, 6}
+
+
+# -- what never-met says
+
+
+def never_met(plateaus: dict[float, float], lucky: dict[Ask, float], **changes: object) -> SearchResult:
+    """A search over noiseless curves, but for the scores in `lucky`."""
+    result = search(
+        lambda asks: [lucky.get(ask, saturating(ask, plateaus)) for ask in asks],
+        make_target(RULE, (0.97, 0.98, 0.99), CHANCE),
+        SearchSpec.model_validate(changes),
+    )
+    assert result.status == "never-met"
+    return result
+
+
+def test_never_met_names_the_guards_that_reached_the_target():
+    top, seeds = dimensions(SearchSpec())[-1], SearchSpec().seeds
+    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(top, seeds, 2.0): 0.91})
+    assert "no dimension up to d=4096 reaches the target 0.88 in the mean (best 0.8494 at d=4096)" in result.message
+    assert "at d=4096 with the learning rate times 2, 1 of 4 trials did (best 0.91)" in result.message
+    assert "give that rate by --subspace-rates, or raise --seeds" in result.message
+
+
+def test_never_met_with_one_seed_names_them_too():
+    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(4096, 1, 2.0): 0.91}, seeds=1)
+    assert "at d=4096 with the learning rate times 2, 1 of 2 trials did (best 0.91)" in result.message
+
+
+def test_never_met_without_such_a_guard_says_what_else_to_do():
+    result = never_met(ALL_FAIL, {})
+    assert "in the mean (best 0.7995 at d=4096): raise --high, train longer, or lower --fraction" in result.message
+
+
+def test_never_met_does_not_deny_a_mean_that_reaches_the_target():
+    """The mean at d=2896 lies a little above the target; the fit over all trials does not reach it."""
+    result = searched({0.5: 0.7, 1.0: 0.86, 2.0: 0.7}, seeds=3, baseline_seeds=3, noise=0.03, run=22)
+    assert result.status == "never-met"
+    assert "does not reach the target 0.88 up to d=4096, though the mean 0.8811 at d=2896 does" in result.message
+    assert "raise --seeds to settle it" in result.message
