@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,31 +12,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intrinsic.errors import StoreError, UnknownName
+from intrinsic.errors import SpecError, StoreError, UnknownName
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
 from intrinsic.report import words
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.store import Store, read_measurement
 from intrinsic.store.claims import take
+from intrinsic.store.disk import refused
 from intrinsic.tasks import TASKS
 
 Rows = Sequence[tuple[str, ...]]
+RUNS = Path("runs")
 
 
 def run(
     what: str = typer.Argument(metavar="tasks|models|methods|projections|runs", help="What to list."),
-    folder: Path = typer.Argument(Path("runs"), metavar="[DIR]", help="For runs: where to look."),
+    folder: Path | None = typer.Argument(None, metavar="[DIR]", help="For runs: where to look; default runs."),
 ) -> None:
     """One table, a line each."""
     if what not in LISTS:
         raise UnknownName("list", what, LISTS)
-    header, rows = LISTS[what](folder)
+    if what != "runs" and folder is not None:
+        raise SpecError(f"a folder goes with `intrinsic ls runs` and only with it, got {str(folder)!r}: leave it out")
+    header, rows = LISTS[what](folder or RUNS)
     _print(header, rows)
     if what == "models":
         typer.echo("or any model's name on the Hub, or a folder that holds one")
     if what == "runs" and not rows:
-        typer.echo(f"no runs in {folder}")
+        typer.echo(f"no runs in {folder or RUNS}")
 
 
 def _tasks(_: Path) -> tuple[tuple[str, ...], Rows]:
@@ -56,27 +61,36 @@ def _projections(_: Path) -> tuple[tuple[str, ...], Rows]:
 
 
 def _runs(folder: Path) -> tuple[tuple[str, ...], Rows]:
-    if not folder.is_dir():
-        raise StoreError(f"no folder {folder} to look for runs in: name the one given to --output-dir, or its parent")
-    return ("run", "state", "result", "trials"), [_run(path) for path in _outputs(folder)]
+    try:
+        outputs = list(_outputs(folder))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = f"no folder {folder} to look for runs in"
+        raise StoreError(f"{what}: name the one given to --output-dir, or its parent") from error
+    except OSError as error:
+        raise refused("read", folder, error) from error
+    return ("run", "state", "result", "trials"), [_run(path) for path in outputs]
 
 
 def _outputs(folder: Path) -> Iterator[Path]:
     """Folders that a measurement writes to: the one named, and those inside it."""
-    for path in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-        if (path / "trials").is_dir() or (path / "result.json").exists():
+    for path in (folder, *sorted(p for p in folder.iterdir() if os.path.isdir(p))):
+        if os.path.isdir(path / "trials") or _has_result(path):
             yield path
 
 
 def _run(path: Path) -> tuple[str, ...]:
-    state = "running" if _is_running(path) else "finished" if (path / "result.json").exists() else "unfinished"
+    state = "running" if _is_running(path) else "finished" if _has_result(path) else "unfinished"
     try:
         with Store(path, read_only=True) as store:
             statuses = Counter(line.status for line in store.summaries())
-        result = _result(path) if (path / "result.json").exists() else words.DASH
+        result = _result(path) if _has_result(path) else words.DASH
     except StoreError as error:
         return str(path), "damaged", str(error), words.DASH
     return str(path), state, result, ", ".join(f"{n} {status}" for status, n in statuses.most_common())
+
+
+def _has_result(path: Path) -> bool:
+    return os.path.exists(path / "result.json")
 
 
 def _result(path: Path) -> str:

@@ -144,6 +144,9 @@ def _sentence(problem: Tree) -> str:
         return str(UnknownName(f"setting{inside}", key, _fields(section)))
     if problem["type"] == "model_type":
         return f"{'.'.join(loc)}: expected a mapping of settings ({', '.join(_fields(loc))}), got {problem['input']!r}"
+    flag = next((flag for flag in FLAGS if flag.path == ".".join(loc)), None)
+    if flag is not None and problem["type"] in ("missing", "too_long"):  # a list of fewer or more words than it takes
+        return f"{flag.name}: expected {flag.metavar}, got {','.join(map(str, problem['input']))!r}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message if problem["ctx"]["error"].__class__ is UnknownName else f"{_setting(loc)}{message}"

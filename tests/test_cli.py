@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -192,12 +193,21 @@ BAD = [
     ),
     (["measure", "--task", "files", "--data-dir", "no.csv"], r"no.csv does not exist; data_dir is a file or a folder"),
     (["measure", "--model", "./no"], r"there is no folder './no'; expected a folder with a model, a Hub name, or one"),
+    (
+        ["measure", "--baseline-rates", "none"],
+        r"baseline_rates and subspace_rates need one rate or more each, got none",
+    ),
+    (["measure", "--high", "1" + "0" * 400], r"--high: input should be less than 9223372036854775808"),
+    (["measure", "--splits", "train"], r"--splits: expected TRAIN,EVAL, got 'train'"),
+    (["measure", "--splits", "a,b,c"], r"--splits: expected TRAIN,EVAL, got 'a,b,c'"),
+    (["measure", "--model", "a b/c"], r"unknown model 'a b/c'; available: lenet, minilm"),
     (["measure", "--config", "absent.yaml"], r"cannot read the configuration absent.yaml: No such file"),
     (["measure", "--jobs", "0"], r"--jobs.*1; see intrinsic measure --help"),
     (["measure", "--taks", "mrpc"], r"No such option: --taks .*--task.*; see intrinsic measure --help"),
     (["mesure"], r"No such command 'mesure'. Did you mean 'measure'\?"),
     (["report"], r"Missing argument 'DIR'; see intrinsic report --help"),
     (["report", "absent"], r"no measurement at absent/result.json: .*intrinsic measure"),
+    (["ls", "tasks", "runs"], r"a folder goes with `intrinsic ls runs` and only with it, got 'runs': leave it out"),
     (["ls", "runs", "absent"], r"no folder absent to look for runs in"),
 ]
 
@@ -372,6 +382,17 @@ def test_a_refused_command_leaves_no_run_behind(cli, tmp_path, flags):
     assert code == 2
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ls_of_a_folder_that_may_not_be_read_is_one_sentence(cli, monkeypatch):
+    # The superuser may look anywhere, so the answer of the operating system is made up here.
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    code, out, err = cli("ls", "runs", ".")
+    assert (code, out) == (2, "")
+    assert err == "intrinsic: cannot read . (Permission denied): choose a directory that you have the rights for\n"
 
 
 def test_jobs_tell_what_a_worker_costs(cli):

@@ -300,6 +300,16 @@ def test_what_only_the_hub_has_is_not_here_and_is_not_fetched(
         is_here(ModelSpec(name="someone/else"), "text")
 
 
+def test_a_folder_that_may_not_be_read_is_one_sentence(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The superuser may look anywhere, so the answer of the operating system is made up here.
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    with pytest.raises(ModelError, match=rf"cannot read {sound} \(Permission denied\): check its rights"):
+        is_here(ModelSpec(name=str(sound)), "text")
+
+
 def test_a_folder_for_the_other_kind_of_task_is_refused_before_it_is_loaded(sound: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"holds no image processor: expected preprocessor_config.json"):
         is_here(ModelSpec(name=str(sound)), "vision")

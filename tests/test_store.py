@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from records_fake import measured
 
 from intrinsic.errors import StoreError
 from intrinsic.store import Store, claims, read_measurement
@@ -395,7 +396,9 @@ def test_nothing_is_created_before_something_is_written(tmp_path):
 def test_a_directory_that_goes_away_is_one_clear_error(store):
     filled(store, 1)
     shutil.rmtree(store.path)
-    with pytest.raises(StoreError, match=r"\(No such file or directory\): the directory was removed .* run the same"):
+    with pytest.raises(
+        StoreError, match=r"\(No such file or directory\): the path is gone .* run the same command again"
+    ):
         store.put(synthetic.result(synthetic.spec(500)))
 
 
@@ -433,3 +436,23 @@ def test_a_directory_and_a_pipe_among_the_trials_are_named_and_skipped(tmp_path)
     with Store(tmp_path) as store:
         assert [found.run.trial_id for found in store] == [result.run.trial_id]
         assert str(store.damaged).count("it is not a regular file") == 2
+
+
+def test_an_unknown_measurement_is_told_which_there_are(tmp_path):
+    with Store(tmp_path) as store:
+        store.put_measurement(measured())
+    name = measured().run.measure_id
+    assert read_measurement(tmp_path, name) == read_measurement(tmp_path)
+    for wrong in ("nope", "../result", ""):
+        with pytest.raises(StoreError, match=rf"no measurement '{wrong}' in .*: expected one of .*, {name}$"):
+            read_measurement(tmp_path, wrong)
+    with pytest.raises(StoreError, match="of which there are none"):
+        read_measurement(tmp_path / "trials", name)
+
+
+def test_a_name_that_is_too_long_is_one_clear_error(tmp_path):
+    with (
+        pytest.raises(StoreError, match=r"\(File name too long\): choose a directory with a shorter path"),
+        Store(tmp_path / ("x" * 300)) as store,
+    ):
+        store.put(synthetic.result(synthetic.spec(8)))

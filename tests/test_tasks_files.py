@@ -161,7 +161,7 @@ def test_regression(tmp_path: Path) -> None:
     assert (task.metric, task.chance, task.train.labels.dtype) == ("pearson", 0.0, np.float32)
     assert sorted([*task.train.labels, *task.eval.labels]) == [0.5 * i - 2 for i in range(10)]
     assert set(task.score(task.eval.labels, task.eval.labels)) == {"pearson", "spearman", "mse"}
-    with pytest.raises(DataError, match=r"the labels are real numbers, such as '-0.5'; set regression"):
+    with pytest.raises(DataError, match=r"the labels are real numbers, such as '-0.5'; use --regression"):
         load(tmp_path / "a.csv")
 
 
@@ -247,7 +247,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
         load(tmp_path / "no")
     with pytest.raises(DataError, match=r"holds no file ending in .csv, .tsv, .jsonl, .parquet"):
         load(write(tmp_path / "d", {"train.txt": "x"}))
-    with pytest.raises(SpecError, match="task 'files' needs data_dir"):
+    with pytest.raises(SpecError, match="task 'files' needs --data-dir"):
         load_task(TaskSpec(name="files"))
     with pytest.raises(SpecError, match="one or two texts, got 3 text_columns"):
         load(tmp_path, text_columns=("a", "b", "c"))

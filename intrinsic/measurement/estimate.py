@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 from intrinsic.measurement.rates import EXTENSIONS
@@ -78,7 +77,7 @@ def _search_trials(spec: MeasureSpec) -> tuple[int, int]:
 
 def _known(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None) -> list[Summary]:
     """Trials in the directory of the same task and model that ended well."""
-    if output_dir is None or not Path(output_dir).is_dir():
+    if output_dir is None or not os.path.isdir(output_dir):
         return []
     scope = digest(spec.task.model_dump(mode="json"))
     with Store(output_dir, read_only=True) as store:

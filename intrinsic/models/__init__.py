@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Literal
@@ -78,10 +80,20 @@ def is_here(spec: ModelSpec, kind: Kind) -> bool:
     info = MODELS.get(spec.name)
     if info is not None and info.loader == "nets":
         return True
-    source = import_module("intrinsic.models.hub").find_here(spec, kind)
-    if source is not None:
-        import_module("intrinsic.models.folder").check_folder(source.folder, kind)
+    with _readable():
+        source = import_module("intrinsic.models.hub").find_here(spec, kind)
+        if source is not None:
+            import_module("intrinsic.models.folder").check_folder(source.folder, kind)
     return source is not None
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or "the model"
+        raise ModelError(f"cannot read {where} ({error.strerror or error}): check its rights and the disk") from error
 
 
 def load_model(
@@ -114,13 +126,14 @@ def load_model(
     check_model(spec, kind)
     info = MODELS.get(spec.name)
     loader = import_module(f"intrinsic.models.{info.loader if info else 'pretrained'}")
-    loaded: LoadedModel = loader.load(
-        spec,
-        num_labels=num_labels,
-        problem=problem,
-        kind=kind,
-        input_shape=input_shape,
-        seed=seed,
-        weights=weights,
-    )
+    with _readable():
+        loaded: LoadedModel = loader.load(
+            spec,
+            num_labels=num_labels,
+            problem=problem,
+            kind=kind,
+            input_shape=input_shape,
+            seed=seed,
+            weights=weights,
+        )
     return loaded

@@ -133,8 +133,15 @@ def _fetch(spec: ModelSpec) -> Source:
 
 
 def _check_name(name: str) -> None:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"there is no folder {name!r}; expected a folder with a model, a Hub name, or {_registered()}")
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise UnknownName("model", name, MODELS) from error
 
 
 def _registered() -> str:
@@ -147,7 +154,6 @@ def _ask_hub(spec: ModelSpec) -> list[str]:
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
-        HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
@@ -156,8 +162,6 @@ def _ask_hub(spec: ModelSpec) -> list[str]:
         info = _within(
             PROBE_SECONDS, lambda: HfApi().model_info(spec.name, revision=spec.revision, timeout=PROBE_SECONDS)
         )
-    except HFValidationError as error:
-        raise UnknownName("model", spec.name, MODELS) from error
     except GatedRepoError as error:
         raise ModelError(
             f"model {spec.name!r} is gated: ask for access on its page, then run `hf auth login`"

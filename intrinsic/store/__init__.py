@@ -208,6 +208,8 @@ def read_measurement(output_dir: str | os.PathLike[str], measure_id: str | None 
     """The newest measurement in a directory, or the one named; StoreError if it is absent or damaged."""
     folder = Path(output_dir)
     path = folder / "results" / f"{measure_id}.json" if measure_id else folder / "result.json"
+    if measure_id is not None:
+        _check_measured(folder, measure_id)
     try:
         return read_record(path, MeasureResult)
     except FileNotFoundError as error:
@@ -218,10 +220,19 @@ def read_measurement(output_dir: str | os.PathLike[str], measure_id: str | None 
         raise StoreError(f"{path} is damaged ({error}): measure again, the trials are kept") from error
 
 
+def _check_measured(folder: Path, measure_id: str) -> None:
+    available = sorted(path.stem for path in (folder / "results").glob("*.json"))
+    if measure_id not in available:
+        raise StoreError(
+            f"no measurement {measure_id!r} in {folder}: expected one of those in results/, "
+            f"{', '.join(available) or 'of which there are none'}"
+        )
+
+
 def _check_directory(path: Path) -> None:
-    if not path.exists():
+    if not os.path.lexists(path):
         raise StoreError(f"there is no directory {path}: name one that `intrinsic measure` wrote")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise StoreError(f"expected a directory, got the file {path}: name one that `intrinsic measure` wrote")
 
 

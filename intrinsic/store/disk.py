@@ -28,7 +28,7 @@ REMEDIES = {
     errno.ENOTDIR: "choose a directory whose path does not lead through a file",
     errno.EEXIST: "choose a directory that is not a file",
     errno.EISDIR: "move the directory that is in the way",
-    errno.ENOENT: "the directory was removed while the command ran; run the same command again",
+    errno.ENOENT: "the path is gone or cannot be made; run the same command again, or choose another directory",
     errno.ENAMETOOLONG: "choose a directory with a shorter path",
     errno.ELOOP: "choose a directory whose path holds no circle of links",
     errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from intrinsic.spec import TaskSpec
 from intrinsic.tasks.base import Labels, Loaded, TextExamples, shuffled
 from intrinsic.tasks.catalogue import TaskInfo
 from intrinsic.tasks.labels import class_names, label_text, targets
-from intrinsic.tasks.tables import READERS, Table, column, file_type, read_tables, texts
+from intrinsic.tasks.tables import READERS, Table, file_type, read_tables, texts
 
 EVAL_SPLITS = ("validation", "dev", "val", "valid", "test")
 HOLDOUT = 0.2
@@ -29,7 +30,7 @@ _SPLIT_KEY = 0x5EED_0002
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
     """Raises SpecError for settings, DataError for data that do not fit."""
     if spec.data_dir is None:
-        raise SpecError("task 'files' needs data_dir: a csv, tsv, jsonl or parquet file, or a folder of them")
+        raise SpecError("task 'files' needs --data-dir: a csv, tsv, jsonl or parquet file, or a folder of them")
     if len(spec.text_columns) > 2:
         raise SpecError(f"a tokenizer takes one or two texts, got {len(spec.text_columns)} text_columns")
     root = Path(spec.data_dir).expanduser()
@@ -77,13 +78,13 @@ def _choose(files: dict[str, list[Path]], splits: tuple[str, str] | None, root: 
         return "train", evaluation
     for name in splits:
         if name not in files:
-            raise DataError(f"{root} has no split {name!r}; it has {', '.join(files)}")
+            raise DataError(f"{root} has no split {name!r}; it has {', '.join(files)}: leave --splits out, or name two")
     return splits
 
 
 def _two_splits(train: Table, evaluation: Table, spec: TaskSpec, root: Path, splits: tuple[str, str]) -> Loaded:
     wheres = [f"split {name!r} of {root}" for name in splits]
-    names = () if spec.regression else class_names(column(train, _label(spec), wheres[0]), wheres[0])
+    names = () if spec.regression else class_names(_column(train, _label(spec), wheres[0]), wheres[0])
     first, second = (
         _examples(table, spec, names, where) for table, where in zip((train, evaluation), wheres, strict=True)
     )
@@ -91,7 +92,7 @@ def _two_splits(train: Table, evaluation: Table, spec: TaskSpec, root: Path, spl
 
 
 def _divided(table: Table, spec: TaskSpec, where: str) -> Loaded:
-    names = () if spec.regression else class_names(column(table, _label(spec), where), where)
+    names = () if spec.regression else class_names(_column(table, _label(spec), where), where)
     whole = _examples(table, spec, names, where)
     train, evaluation = divide(whole, where)
     return Loaded(train, evaluation, names, f"{Path(where).name}, divided 80/20 by a fixed shuffle")
@@ -117,9 +118,19 @@ def _label(spec: TaskSpec) -> str:
     return spec.label_column or "label"
 
 
+def _column(table: Table, name: str, where: str) -> list[Any]:
+    if name not in table:
+        columns = ", ".join(map(str, table))
+        raise DataError(
+            f"{where} has no column {name!r}; its columns are: {columns}; "
+            "name the ones to read with --text-columns and --label-column"
+        )
+    return table[name]
+
+
 def _examples(table: Table, spec: TaskSpec, names: Sequence[str], where: str) -> TextExamples:
-    columns = tuple(texts(column(table, name, where), name, where) for name in spec.text_columns or ("text",))
-    values = column(table, _label(spec), where)
+    columns = tuple(texts(_column(table, name, where), name, where) for name in spec.text_columns or ("text",))
+    values = _column(table, _label(spec), where)
     labels = targets(values, where) if spec.regression else _ids(values, names, where)
     return TextExamples(columns, labels)
 

@@ -49,7 +49,7 @@ def read_splits(info: TaskInfo, spec: TaskSpec) -> tuple[list[tuple[Table, str]]
                 root = Path(spec.data_dir).expanduser().resolve()
                 found, origin = _from_folder(root, hub, scratch), f"copy of {hub.path} in {root.name}"
             tables = [(_table(info, found, split, origin), f"split {split!r} of {origin}") for split in splits]
-        except (DataError, MemoryError):
+        except (DataError, MemoryError, PermissionError):
             raise
         except Exception as error:  # the library raises a dozen kinds; each becomes one sentence
             raise _refusal(info, spec, error) from error

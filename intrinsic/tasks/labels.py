@@ -53,7 +53,8 @@ def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
     """The classes that occur, sorted: by number when all are integers, else as strings."""
     found = {label_text(value, where, row) for row, value in enumerate(values, 1)}
     if any(_is_number(text) and not _is_integer(text) for text in found) and all(map(_is_number, found)):
-        raise DataError(f"{where}: the labels are real numbers, such as {min(found)!r}; set regression for them")
+        real = min(text for text in found if not _is_integer(text))
+        raise DataError(f"{where}: the labels are real numbers, such as {real!r}; use --regression for them")
     if len(found) < 2:
         raise DataError(f"{where}: all {len(values)} labels are {found.pop()!r}; expected at least two classes")
     return tuple(sorted(found, key=int if all(map(_is_integer, found)) else str))
@@ -62,9 +63,9 @@ def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
 def label_text(value: Any, where: str, row: int) -> str:
     """One spelling for each label: 1, 1.0 and "1" are "1"; true is "True". Missing is an error."""
     if value is None or (isinstance(value, str) and not value.strip()):
-        raise DataError(f"{where}, example {row}: the label is missing")
+        raise DataError(f"{where}, example {row}: the label is missing; give it one, or leave the example out")
     if str(value).strip().lower() == "nan":
-        raise DataError(f"{where}, example {row}: the label is NaN")
+        raise DataError(f"{where}, example {row}: the label is NaN; give it one, or leave the example out")
     if isinstance(value, str | int | float):
         return _TRAILING_ZEROS.sub("", str(value).strip())
     raise DataError(f"{where}, example {row}: expected a label, got {type(value).__name__} {value!r:.40}")

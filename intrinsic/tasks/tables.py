@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+        raise DataError(f"cannot read {path} ({error.strerror or error}): check its rights and the disk") from None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -76,7 +76,10 @@ def read_csv(path: Path) -> Table:
                 if row:
                     numbered.append((reader.line_num, row))
         except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: not valid csv ({error})") from None
+            raise DataError(
+                f"{path}, line {reader.line_num}: not valid csv ({error}); close every quote, or save it as tsv, "
+                "which has none"
+            ) from None
         finally:
             csv.field_size_limit(before)
     return _columns(path, numbered[0][1], numbered[1:], "")
@@ -172,5 +175,5 @@ def _columns(path: Path, header: Sequence[str], numbered: Sequence[tuple[int, Se
         if len(row) != len(header):
             raise DataError(f"{path}, line {number}: {len(row)} fields, expected {len(header)}{hint}")
     if not numbered:
-        raise DataError(f"{path} has a header but no examples")
+        raise DataError(f"{path} has a header but no examples; expected a line for each")
     return {name: [row[i] for _, row in numbered] for i, name in enumerate(header)}
