@@ -35,6 +35,7 @@ from intrinsic.records import FitPoint
 from intrinsic.search.target import Target
 
 Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
 
 SIGMAS = np.geomspace(0.003, 0.8, 14)
 """Noise, in units of the range R."""
@@ -84,20 +85,49 @@ class Posterior:
         return float(np.quantile(self.crossings, level, method="inverted_cdf"))
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The n cells as the model sees them: scores about their middle, in units of R."""
+
+    x: Array
+    """[n] log2 d."""
+    where: Indices
+    """[n] the places of x on the fine axis."""
+    means: Array
+    counts: Array
+    squares: float
+    """Pooled sum of squares within cells."""
+    df: int
+    """Its degrees of freedom."""
+
+    @property
+    def x_mid(self) -> float:
+        return float(self.x.mean())
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What each of M draws has instead of one fitted value."""
+
+    sigmas: Array
+    amplitudes: Array
+    lengths: Indices
+    """[M] into LENGTHS."""
+    inverses: Array
+    """[M, n, n] of the covariance of the cells' means."""
+
+
 def posterior(cells: Sequence[Cell], target: Target, dims: tuple[int, ...], draws: int) -> Posterior:
     """Draws given what was seen; `cells` at dimensions of the grid `dims`, at least one of them."""
     x = fine_axis(dims)
     unit, middle = _scale(cells, target)
-    where = np.array([dims.index(cell.d) * PER_CELL for cell in cells])
-    means = (np.array([cell.mean for cell in cells]) - middle) / unit
-    counts = np.array([cell.count for cell in cells], dtype=float)
+    seen = _seen(cells, dims, unit, middle)
     ratios = _ratio_weights(target, unit)
-    log_weights, covariances = _log_weights(x[where], means, counts, _within(cells, unit))
-    chosen = _choose(log_weights + np.tile(np.log(ratios.sum(axis=1)), _repeats()), covariances, draws)
-    paths = _paths(dims, where, means, counts, chosen) * unit + middle
-    targets = _targets(target, _baseline_noise(chosen[0], ratios) * unit)
+    settings = _choose(seen, np.log(ratios.sum(axis=1)), draws)
+    paths = _paths(seen, settings, dims) * unit + middle
+    targets = _targets(target, _baseline_noise(settings.sigmas, ratios) * unit)
     weights = UNSEEN_WEIGHT * np.gradient(x)
-    weights[where] += counts
+    weights[seen.where] += seen.counts
     return Posterior(x, paths, weights, targets, _crossings(x, paths - targets[:, None], weights))
 
 
@@ -129,9 +159,16 @@ def _scale(cells: Sequence[Cell], target: Target) -> tuple[float, float]:
     return (high - low) or max(abs(high), 1.0) * 1e-6, (high + low) / 2
 
 
-def _within(cells: Sequence[Cell], unit: float) -> tuple[float, int]:
-    """Pooled sum of squares within cells (in units of R) and its degrees of freedom."""
-    return sum(cell.squares for cell in cells) / unit**2, sum(cell.count - 1 for cell in cells)
+def _seen(cells: Sequence[Cell], dims: tuple[int, ...], unit: float, middle: float) -> _Seen:
+    where = np.array([dims.index(cell.d) * PER_CELL for cell in cells])
+    return _Seen(
+        x=fine_axis(dims)[where],
+        where=where,
+        means=(np.array([cell.mean for cell in cells]) - middle) / unit,
+        counts=np.array([cell.count for cell in cells], dtype=float),
+        squares=sum(cell.squares for cell in cells) / unit**2,
+        df=sum(cell.count - 1 for cell in cells),
+    )
 
 
 def _ratio_weights(target: Target, unit: float) -> Array:
@@ -150,7 +187,7 @@ def _baseline_noise(sigmas: Array, ratios: Array) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _combinations() -> tuple[Array, Array, npt.NDArray[np.int64]]:
+def _combinations() -> tuple[Array, Array, Indices]:
     """sigma, s and index of l for every combination, sorted by l."""
     ells, amps, sigmas = np.meshgrid(np.arange(len(LENGTHS)), AMPLITUDES, SIGMAS, indexing="ij")
     return sigmas.ravel(), amps.ravel(), ells.ravel()
@@ -171,35 +208,35 @@ def _linear(left: Array, right: Array, middle: float) -> Array:
     return LEVEL_SD**2 + SLOPE_SD**2 * np.outer(left - middle, right - middle)
 
 
-def _covariances(x: Array, middle: float, counts: Array) -> Array:
+def _covariances(seen: _Seen) -> Array:
     """[C, n, n] of the cells' means, for every combination of sigma, s, l."""
     sigmas, amps, ells = _combinations()
-    materns = np.stack([_matern(x, x, length) for length in LENGTHS])[ells]
-    noise = sigmas[:, None, None] ** 2 * np.diag(1 / counts)
-    return np.asarray(amps[:, None, None] ** 2 * materns + _linear(x, x, middle) + noise)
+    materns = np.stack([_matern(seen.x, seen.x, length) for length in LENGTHS])[ells]
+    noise = sigmas[:, None, None] ** 2 * np.diag(1 / seen.counts)
+    return np.asarray(amps[:, None, None] ** 2 * materns + _linear(seen.x, seen.x, seen.x_mid) + noise)
 
 
-def _log_weights(x: Array, means: Array, counts: Array, within: tuple[float, int]) -> tuple[Array, Array]:
-    """Log posterior weight [C] of every combination, and the covariances [C, n, n] it came from."""
-    middle = x.mean()
+def _log_weights(seen: _Seen, covariances: Array) -> Array:
+    """[C] log posterior weight of every combination by the cells alone."""
     sigmas, _, _ = _combinations()
-    covariances = _covariances(x, middle, counts)
     factor = np.linalg.cholesky(covariances)
-    resid = means - SLOPE_MEAN * (x - middle)
-    white = np.linalg.solve(factor, np.broadcast_to(resid, (len(sigmas), len(x)))[..., None])[..., 0]
+    resid = seen.means - SLOPE_MEAN * (seen.x - seen.x_mid)
+    white = np.linalg.solve(factor, np.broadcast_to(resid, (len(sigmas), len(seen.x)))[..., None])[..., 0]
     log_det = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-    squares, df = within
-    return -log_det - (white**2).sum(axis=1) / 2 - df * np.log(sigmas) - squares / (2 * sigmas**2), covariances
+    within = -seen.df * np.log(sigmas) - seen.squares / (2 * sigmas**2)
+    return np.asarray(-log_det - (white**2).sum(axis=1) / 2 + within)
 
 
-def _choose(log_weights: Array, covariances: Array, draws: int) -> tuple[Array, Array, npt.NDArray[np.int64], Array]:
-    """Systematic resampling: for each draw sigma, s, index of l, and the inverse covariance [M, n, n]."""
+def _choose(seen: _Seen, by_baseline: Array, draws: int) -> _Settings:
+    """Systematic resampling of the combinations; by_baseline: log weight of each sigma by the baseline's spread."""
+    covariances = _covariances(seen)
+    log_weights = _log_weights(seen, covariances) + np.tile(by_baseline, _repeats())
     weights = np.exp(log_weights - log_weights.max())
     levels = (np.arange(draws) + 0.5) / draws * weights.sum()
     picked = np.minimum(np.searchsorted(np.cumsum(weights), levels), len(weights) - 1)
     used, back = np.unique(picked, return_inverse=True)
     sigmas, amps, ells = _combinations()
-    return sigmas[picked], amps[picked], ells[picked], np.linalg.inv(covariances[used])[back]
+    return _Settings(sigmas[picked], amps[picked], ells[picked], np.linalg.inv(covariances[used])[back])
 
 
 @lru_cache(maxsize=16)
@@ -222,27 +259,20 @@ def _prior_paths(dims: tuple[int, ...], draws: int) -> Array:
     return np.stack([normals @ np.linalg.cholesky(_matern(x, x, ell) + jitter).T for ell in LENGTHS])
 
 
-def _paths(
-    dims: tuple[int, ...],
-    where: npt.NDArray[np.int64],
-    means: Array,
-    counts: Array,
-    chosen: tuple[Array, Array, npt.NDArray[np.int64], Array],
-) -> Array:
+def _paths(seen: _Seen, settings: _Settings, dims: tuple[int, ...]) -> Array:
     """[M, G] draws given the cells' means, in units of R about the middle (Matheron's rule)."""
-    sigmas, amps, ells, inverses = chosen
-    draws, x = len(sigmas), fine_axis(dims)
-    middle = x[where].mean()
+    draws, x = len(settings.sigmas), fine_axis(dims)
     line = _normals(draws, 2, 1)
     slope = SLOPE_MEAN + SLOPE_SD * line[:, 1:]
-    paths = LEVEL_SD * line[:, :1] + slope * (x - middle)
-    paths += amps[:, None] * _prior_paths(dims, draws)[ells, np.arange(draws)]
-    noise = sigmas[:, None] * _normals(draws, len(dims), 2)[:, where // PER_CELL] / np.sqrt(counts)
-    alpha = np.einsum("mij,mj->mi", inverses, means - paths[:, where] - noise)
-    paths += alpha @ _linear(x[where], x, middle)
+    paths = LEVEL_SD * line[:, :1] + slope * (x - seen.x_mid)
+    paths += settings.amplitudes[:, None] * _prior_paths(dims, draws)[settings.lengths, np.arange(draws)]
+    normals = _normals(draws, len(dims), 2)[:, seen.where // PER_CELL]
+    noise = settings.sigmas[:, None] * normals / np.sqrt(seen.counts)
+    alpha = np.einsum("mij,mj->mi", settings.inverses, seen.means - paths[:, seen.where] - noise)
+    paths += alpha @ _linear(seen.x, x, seen.x_mid)
     for index, length in enumerate(LENGTHS):
-        mine = ells == index
-        paths[mine] += (amps[mine, None] ** 2 * alpha[mine]) @ _matern(x[where], x, length)
+        mine = settings.lengths == index
+        paths[mine] += (settings.amplitudes[mine, None] ** 2 * alpha[mine]) @ _matern(seen.x, x, length)
     return np.asarray(paths)
 
 
