@@ -34,10 +34,11 @@ LATEX = {
     '"': "{''}",
     "[": "{[}",  # after \\ or \midrule a bracket would open an optional argument
     "]": "{]}",
-    "±": r"\ensuremath{\pm}",
-    "×": r"\ensuremath{\times}",
-    "−": r"\ensuremath{-}",
-    "≤": r"\ensuremath{\le}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "−": r"$-$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
     "–": "--",
     "…": r"\ldots{}",
 }

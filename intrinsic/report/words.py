@@ -120,23 +120,39 @@ def interval(search: SearchResult) -> str:
 def dimension(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
     """d90 as far as it was found, with its interval."""
     search = outcome.search
+    sure = f"{100 * search.confidence:g} % interval {interval(search)}"
+    if search.status == "never-met":
+        tried = f"not reached up to {max((p.d for p in search.points), default=spec.search.high)}"
+        return tried if search.interval[0] is None else f"{tried}, {sure}"
     if outcome.d90 is None:
-        return {
-            "never-met": f"above {spec.search.high} (target not reached in the bracket)",
-            "no-baseline": "unknown (no baseline)",
-        }.get(search.status, f"unknown ({search.status})")
+        return f"unknown ({search.status.replace('-', ' ')})"
     if search.status == "met-at-lowest":
         return f"at most {outcome.d90} (reached at the lowest dimension tried)"
-    return f"{outcome.d90}, {100 * search.confidence:g} % interval {interval(search)}"
+    return f"{outcome.d90}, {sure}"
 
 
-def dimension_cell(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
-    """d90 for a table's cell: 512, ≤ 4, > 4096 or a dash."""
-    if outcome.search.status == "never-met":
-        return f"> {spec.search.high}"
+def dimension_cell(outcome: MeasureOutcome) -> str:
+    """d90 for a table's cell: 512, ≤ 4, ≥ 26 (the interval's lower end where nothing reaches the target) or a dash."""
+    low, _ = outcome.search.interval
+    if outcome.search.status == "never-met" and low is not None:
+        return f"≥ {math.floor(low)}"
     if outcome.d90 is None:
         return DASH
     return f"≤ {outcome.d90}" if outcome.search.status == "met-at-lowest" else str(outcome.d90)
+
+
+def interval_cell(outcome: MeasureOutcome) -> str:
+    """The interval for a table's cell; a dash where the search claims none."""
+    claimed = outcome.d90 is not None or outcome.search.interval != (None, None)
+    return interval(outcome.search) if claimed else DASH
+
+
+def baseline_cell(outcome: MeasureOutcome) -> str:
+    """0.7745 ± 0.0031 for a table's cell."""
+    if outcome.baseline is None:
+        return DASH
+    spread = "" if outcome.baseline.std is None else f" ± {score(outcome.baseline.std)}"
+    return f"{score(outcome.baseline.mean)}{spread}"
 
 
 def cost(spent: Cost) -> str:
