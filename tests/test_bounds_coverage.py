@@ -22,7 +22,7 @@ def script():
     del sys.modules[spec.name]
 
 
-@pytest.mark.parametrize("which", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", [0, *(pytest.param(which, marks=pytest.mark.slow) for which in (1, 2))])
 def test_paid_bits_keep_the_promise_and_unpaid_bits_break_it(script, which):
     scenario = script.SCENARIOS[which]
     assert sum(2.0**-length for length in scenario.lengths) == 1.0  # a prefix code that wastes nothing

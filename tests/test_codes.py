@@ -175,8 +175,8 @@ def test_levels_take_the_shorter_code_and_pay_one_bit_to_say_so():
 
 
 def test_many_levels_go_to_the_adaptive_code_in_seconds():
-    shape = Shape(MOST_LEVELS, 3)
-    symbols = random.Random(0).choices(range(3), [1, 30, 1], k=MOST_LEVELS)
+    shape = Shape(MOST_ENUMERATED + 1, 3)
+    symbols = random.Random(0).choices(range(3), [1, 30, 1], k=shape.count)
     bits = write(Levels(shape), symbols)
     assert bits == write(Adaptive(shape), symbols)
     assert Levels(shape).read(reader(bits)) == tuple(symbols)
