@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from method_models import SHAPES, D, F, Shape, batch_of, fresh, logits, train
 from intrinsic.errors import ArtefactError
 from intrinsic.methods import METHODS, attach
 from intrinsic.methods.base import Trainable, is_under
+from intrinsic.models.quiet import quiet
 from intrinsic.spec import MethodSpec, SeedSpec
 
 SEEDS = SeedSpec(projection=4, initialisation=5)
@@ -41,15 +43,37 @@ def case(method: str, formula: Callable[[Shape], int] | None = None, **more: obj
     return Case(method, tuple(more.items()), formula, **settings)  # type: ignore[arg-type]
 
 
+R = 3
+ADAPTER = 2 * R * D + R + D
+"""2rd, and biases."""
+
+
+def adapter(method: str, formula: Callable[[Shape], int], **more: object) -> Case:
+    return case(method, formula, mergeable=False, bottleneck=R, **more)
+
+
 WITH_BIASES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "gpt2", "vit")
 SPLIT = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "vit")
-SUBSPACE = {"subspace_dim": 40, "projection": "dense", "structure_aware": True, "lambdas": "layer", "head": "free"}
 
 CASES = {
     "probe": case("probe", lambda s: 0),
     "bitfit": case("bitfit", None, on=WITH_BIASES),
     "bitfit query-ffn": case("bitfit", lambda s: s.blocks * (D + F), on=SPLIT, biases="query-ffn"),
 }
+CASES |= {
+    "houlsby": adapter("houlsby", lambda s: (s.attentions + s.blocks) * (ADAPTER + s.norm)),
+    "pfeiffer": adapter("pfeiffer", lambda s: s.blocks * ADAPTER),
+    "parallel": adapter("parallel", lambda s: s.blocks * ADAPTER),
+    "scaled-parallel": adapter("scaled-parallel", lambda s: s.blocks * ADAPTER),
+    "multi-head-parallel": adapter("multi-head-parallel", lambda s: s.attentions * ADAPTER),
+    "adapter learned": adapter(
+        "adapter", lambda s: s.blocks * (ADAPTER + 1), composition="learned", insertion="parallel", on=("bert", "gpt2")
+    ),
+    "adapter gated": adapter(
+        "adapter", lambda s: s.attentions * (ADAPTER + D + 1), composition="gated", place="attention", form="linear",
+        identity=False, on=("distilbert", "llama"),
+    ),
+}  # fmt: skip
 RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
 every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
 
@@ -147,3 +171,45 @@ def test_an_artefact_of_another_base_or_another_method_is_refused(case: str, tmp
         attach(other, CASES[case].spec, SEEDS).load(tmp_path)
     with pytest.raises(ArtefactError, match=r"was saved by .* with seeds 4 and 5, expected .* with seeds 4 and 6"):
         attach(fresh(name), CASES[case].spec, SeedSpec(projection=4, initialisation=6)).load(tmp_path)
+
+
+CHECKPOINTED = [
+    (case, name, reentrant)
+    for case, name in RUNS
+    for reentrant in (False, True)
+    if case != "probe" and (name in ("bert", "llama", "t5") or (name, reentrant) == ("vit", False))
+]  # no reentrant checkpoint for images, which require no gradient
+
+
+@pytest.mark.parametrize(("case", "name", "reentrant"), CHECKPOINTED)
+def test_gradient_checkpointing_gives_the_same_gradients(case: str, name: str, reentrant: bool) -> None:
+    def gradients(checkpointed: bool) -> dict[str, torch.Tensor]:
+        made = train(make(case, name), batch_of(name))  # adapters' first gradients are mostly zeros
+        if checkpointed:
+            with quiet():
+                made.model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+            if name != "vit":
+                made.model.enable_input_require_grads()
+        made.model.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(2)
+            made.model(**batch_of(name)).logits.square().sum().backward()
+        return {n: p.grad for n, p in made.named_parameters() if p.grad is not None}
+
+    expected = gradients(False)
+    assert any(bool(g.any()) for g in expected.values())
+    torch.testing.assert_close(gradients(True), expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_copy_is_independent(case: str) -> None:
+    name = CASES[case].on[0]
+    made, batch = train(make(case, name), batch_of(name)), batch_of(name)
+    expected = logits(made.model, batch)
+    copied = copy.deepcopy(made.model)
+    assert torch.equal(logits(copied, batch), expected)
+    with torch.no_grad():
+        for parameter in copied.parameters():
+            parameter.add_(0.1)
+    assert torch.equal(logits(made.model, batch), expected)
+    assert not torch.equal(logits(copied, batch), expected)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ class Method:
     module: str
     """Of this package; it has `attach(loaded, spec, seeds) -> Trainable`."""
     options: type[Frozen] = o.NoOptions
+    preset: Mapping[str, object] = field(default_factory=dict)
+    """Options that this method's name sets."""
     transformer: bool = False
     """Whether it looks for attention and feed-forward: see :mod:`intrinsic.methods.architecture`."""
 
@@ -29,6 +32,48 @@ METHODS: dict[str, Method] = {
     "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", "subspace"),
     "probe": Method("the head alone is trained, on frozen features", "probe"),
     "bitfit": Method("biases (Ben Zaken et al. 2022)", "bitfit", o.BitFitOptions),
+    "adapter": Method(
+        "bottlenecks anywhere: form, insertion, place, composition (He et al. 2022)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["adapter"],
+        transformer=True,
+    ),
+    "houlsby": Method(
+        "two adapters a block, layer norms trained (Houlsby et al. 2019)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["houlsby"],
+        transformer=True,
+    ),
+    "pfeiffer": Method(
+        "one adapter a block, behind feed-forward's layer norm (Pfeiffer et al. 2021)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["pfeiffer"],
+        transformer=True,
+    ),
+    "parallel": Method(
+        "an adapter beside feed-forward (He et al. 2022)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["parallel"],
+        transformer=True,
+    ),
+    "scaled-parallel": Method(
+        "the same, its output scaled (He et al. 2022)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["scaled-parallel"],
+        transformer=True,
+    ),
+    "multi-head-parallel": Method(
+        "an adapter beside the attention heads (He et al. 2022)",
+        "bottleneck",
+        o.BottleneckOptions,
+        o.PRESETS["multi-head-parallel"],
+        transformer=True,
+    ),
 }
 
 
@@ -57,7 +102,7 @@ def _known(spec: MethodSpec) -> Method:
         raise UnknownName("method", spec.name, METHODS)
     method = METHODS[spec.name]
     if spec.name != "subspace":  # its options are those of another method
-        import_module("intrinsic.methods.base").options_of(method.options, spec)
+        import_module("intrinsic.methods.base").options_of(method.options, spec, method.preset)
     return method
 
 

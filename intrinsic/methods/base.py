@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, final
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
-from intrinsic.spec import Frozen, MethodSpec
+from intrinsic.seeds import derive
+from intrinsic.spec import Frozen, MethodSpec, SeedSpec
 from intrinsic.subspace.artefact import first_complaint
 
 Options = TypeVar("Options", bound=Frozen)
@@ -142,9 +144,17 @@ def require_some(parameters: Iterable[nn.Parameter], method: str) -> None:
         raise SpecError(f"method {method!r} finds no parameter to train in this model; unfreeze some first")
 
 
-def options_of(kind: type[Options], spec: MethodSpec) -> Options:
-    """The method's options, complete. Raises SpecError, in one sentence, for one that is unknown or wrong."""
+def options_of(kind: type[Options], spec: MethodSpec, preset: Mapping[str, object] | None = None) -> Options:
+    """The method's options, complete: what is given, else the preset's, else the defaults.
+
+    Raises SpecError, in one sentence, for one that is unknown or wrong.
+    """
     try:
-        return kind.model_validate(dict(spec.options))
+        return kind.model_validate({**(preset or {}), **dict(spec.options)})
     except ValidationError as error:
         raise SpecError(f"method {spec.name!r}: {first_complaint(error)}") from None
+
+
+def generator_of(seeds: SeedSpec, *names: str) -> torch.Generator:
+    """A CPU generator for what a method draws at its start, under the initialisation seed."""
+    return torch.Generator().manual_seed(derive(seeds.initialisation, "method", *names))

@@ -1,0 +1,73 @@
+"""Our modules against the `adapters` library, for the same weights: see experiments/adapters_oracle.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from toy import Loaded
+
+from intrinsic.methods import attach
+from intrinsic.models.quiet import quiet
+from intrinsic.spec import MethodSpec, SeedSpec
+
+HERE = Path(__file__).parent
+EXPECTED: dict[str, list[list[float]]] = json.loads((HERE / "adapters_oracle.json").read_text())["logits"]
+
+
+def _script() -> Any:
+    spec = importlib.util.spec_from_file_location("adapters_oracle", HERE.parent / "experiments" / "adapters_oracle.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+o = _script()
+OURS: dict[str, tuple[str, dict[str, object]]] = {
+    "houlsby": ("houlsby", {"bottleneck": o.R}),
+    "pfeiffer": ("pfeiffer", {"bottleneck": o.R}),
+    "parallel": ("parallel", {"bottleneck": o.R}),
+    "scaled-parallel": ("scaled-parallel", {"bottleneck": o.R}),
+    "parallel-attention-learned": (
+        "adapter", {"bottleneck": o.R, "insertion": "parallel", "place": "attention", "composition": "learned"}
+    ),
+}  # fmt: skip
+
+
+def added(name: str, parameter: nn.Parameter) -> torch.Tensor:
+    """Our added parameter by the name that the script knows it by."""
+    layer, place, part = re.findall(r"\.(\d+)\.intrinsic_(\w+)\.([\w.]+)$", name)[0]
+    where = "decoder" if ".decoder." in name else "encoder"
+    values = o.pattern(f"{where}.{layer}.{place}.{part}", parameter.shape)
+    return 1 + values if part == "scale" else values
+
+
+def test_every_run_of_the_script_is_recorded() -> None:
+    assert list(EXPECTED) == [f"{model} {case}" for model, case in o.RUNS]
+
+
+@pytest.mark.parametrize(("name", "case"), [run for run in o.RUNS if run[1] in OURS])
+def test_the_logits_are_those_of_the_adapters_library(name: str, case: str) -> None:
+    import transformers
+
+    kind, settings = o.CONFIGS[name]
+    with quiet():
+        model = transformers.AutoModelForSequenceClassification.from_config(getattr(transformers, kind)(**settings))
+    o.fill(model)
+    original = {id(p) for p in model.parameters()}
+    method, options = OURS[case]
+    attach(Loaded(model, head_names=()), MethodSpec(name=method, options=options), SeedSpec())
+    with torch.no_grad():
+        for parameter_name, parameter in model.named_parameters():
+            if id(parameter) not in original:
+                parameter.copy_(added(parameter_name, parameter))
+        answer = model.eval()(**o.batch(name)).logits
+    torch.testing.assert_close(answer, torch.tensor(EXPECTED[f"{name} {case}"]), rtol=0, atol=2e-5)
