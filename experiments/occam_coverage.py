@@ -146,7 +146,7 @@ def draw(rows: list[Row]) -> dict[str, bytes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from intrinsic.report.figure import INK, RED, style
+    from intrinsic.report.style import INK, RED, style
 
     with style():
         figure = Figure(figsize=(6.4, 3.0))
@@ -172,7 +172,7 @@ def draw(rows: list[Row]) -> dict[str, bytes]:
 def _panel(axes: Any, rows: list[Row]) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    from intrinsic.report.figure import BLUE, GREEN, GREY, INK, ORANGE, RED
+    from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, RED
 
     looks = {"binomial tail": ("o", BLUE), "kl": ("s", GREEN), "Hoeffding": ("^", ORANGE)}
     for shift, (name, (marker, colour)) in enumerate(looks.items()):
