@@ -260,7 +260,7 @@ class MeasureSpec(Frozen):
     @model_validator(mode="after")
     def _rates(self) -> MeasureSpec:
         if not self.baseline_rates or not self.subspace_rates:
-            raise ValueError("baseline_rates and subspace_rates need one rate or more each, got none: give at least one")
+            raise ValueError("baseline_rates and subspace_rates need one rate or more each, got none: give one")
         if self.optim.learning_rate != OptimSpec.model_fields["learning_rate"].default:
             raise ValueError("a measurement chooses its learning rates: set baseline_rates and subspace_rates instead")
         return self
