@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from intrinsic.executor import Event
+from intrinsic.measurement import News
 from intrinsic.measurement.plan import Plan
 from intrinsic.report import words
 from intrinsic.spec import MeasureSpec
@@ -18,18 +18,25 @@ from intrinsic.spec import MeasureSpec
 from .board import Board, Line, Running
 
 HEADER = f"{'trial':<13} {'d':>6} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
+LEGEND = (
+    "seed: an index; what is drawn derives from --seed {seed}, trial, d and it",
+    "guard: a d that fails, at another rate; its indices go on from those of search",
+)
 BAR_WIDTH = 16
 
 
 class LiveTable:
-    """Call it with the executor's events, inside a `with`. Finished trials scroll up, running ones stay below."""
+    """Call it with what a measurement tells, inside a `with`. Finished trials scroll up, running ones stay below."""
 
     def __init__(self, spec: MeasureSpec, console: Console) -> None:
-        self.board = Board(spec)
+        self.board = Board()
+        self._seed = spec.seed
         self._console = console
         self._live = Live(get_renderable=self._now, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveTable:
+        for line in LEGEND:
+            self._console.print(line.format(seed=self._seed), style="dim", highlight=False)
         self._console.print(HEADER, style="bold", highlight=False)
         if self._console.is_terminal:
             self._live.start()
@@ -40,20 +47,19 @@ class LiveTable:
     ) -> None:
         self._live.stop()
 
-    def __call__(self, event: Event) -> None:
-        told = self.board.hear(event)
+    def __call__(self, news: News) -> None:
+        told = self.board.hear(news)
         if told and self._live.is_started:
             self._live.refresh()  # or the trial that ended would be shown running below its own line
-        for news in told:
-            text = self._row(news) if isinstance(news, Line) else Text(news, style="dim")
+        for item in told:
+            text = self._row(item) if isinstance(item, Line) else Text(item, style="dim")
             self._console.print(text, soft_wrap=not self._console.is_terminal)
 
     def _row(self, line: Line) -> Text:
         train, run = line.result.train, line.result.run
         look = "dim" if line.stored else "" if run.status == "ok" else "red"
         status = f"{run.status} (stored)" if line.stored else run.status
-        reached = self.board.reaches(line)
-        colour = {True: "green", False: "yellow", None: ""}[reached]
+        colour = {True: "green", False: "yellow", None: ""}[line.reached]
         return Text.assemble(
             f"{_plan(line.plan)} ",
             (f"{words.score(train.score):>7}", colour),
@@ -82,10 +88,11 @@ class LiveTable:
         return Text(_plan(trial.plan)), bar, Text(f"{trial.step}/{trial.steps} {seconds}{loss}")
 
     def _state(self) -> Text:
-        low, high = self.board.bracket()
+        board = self.board
+        low, high = (board.state.low, board.state.high) if board.state else (None, None)
         found = f"d between {low or '?'} and {high or '?'}" if low or high else ""
-        ended = f"{len(self.board.lines)} trials in {words.duration(self.board.clock() - self.board.began)}"
-        target = "" if self.board.target is None else f"target {abs(self.board.target.value):.4f}"
+        ended = f"{len(board.lines)} trials in {words.duration(board.clock() - board.began)}"
+        target = "" if board.target is None else f"target {words.score(board.target.value)}"
         return Text(" · ".join(part for part in (target, found, ended) if part), style="bold")
 
 

@@ -66,7 +66,9 @@ def test_measure_prints_trials_and_result_and_writes_the_files(cli, tmp_path):
         d = "–" if trial.d is None else str(trial.d)
         wanted = [trial.role, d, str(trial.seed), f"{trial.learning_rate:g}", f"{trial.score:.4f}", "ok", "1.5", "s"]
         assert any(line.split() == wanted for line in rows), wanted
-    assert f"target {result.result.target:.4f}, baseline {result.result.baseline.mean:.4f}" in lines
+    baseline = result.result.baseline
+    told = f"target {result.result.target:.4f}, baseline {baseline.mean:.4f} ± {baseline.std:.4f} (3 seeds)"
+    assert told in lines
     assert all(len(line) <= 80 for line in lines), "fits 80 columns"
     text = flat(out)
     assert f"d90 {result.result.d90}, 95 % interval" in text

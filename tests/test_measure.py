@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
 
@@ -11,7 +12,8 @@ import synthetic
 
 from intrinsic.errors import DataError, IntrinsicError, SpecError, StoreError
 from intrinsic.executor import Finished, Reused
-from intrinsic.measurement import measure
+from intrinsic.measurement import SearchState, TargetKnown, TrialNews, measure
+from intrinsic.measurement.campaign import search_state
 from intrinsic.measurement.estimate import _search_trials, estimate
 from intrinsic.measurement.plan import Plan
 from intrinsic.measurement.rates import choose_rate
@@ -103,7 +105,9 @@ def test_a_second_call_runs_nothing_and_gives_the_same_but_for_timings(tmp_path)
     first = measure(spec(), tmp_path, runner=synthetic.run)
     events = []
     second = measure(spec(), tmp_path, runner=no_run, on_event=events.append)
-    assert all(isinstance(event, Reused) for event in events)
+    heard = [news.event for news in events if isinstance(news, TrialNews)]
+    assert len(heard) == len(second.result.trials)
+    assert all(isinstance(event, Reused) for event in heard)
     assert second.result.cost.reused == second.result.cost.trials == first.result.cost.trials
     assert stable(second) == stable(first)
 
@@ -190,6 +194,93 @@ def test_no_score_that_chose_a_rate_is_used_again(tmp_path):
     chosen = {row.trial_id for role in ("baseline-rate", "subspace-rate") for row in rows(result, role)}
     used = {row.trial_id for role in ("baseline", "search") for row in rows(result, role)}
     assert not chosen & used
+
+
+# The story as it is told while it happens.
+
+GUARDED = SearchSpec(low=8, high=512, resolution=2.0, seeds=2, guard_rates=(0.5, 2.0), max_trials=40)
+
+
+def told(tmp_path, runner=synthetic.run, **changes):
+    news = []
+    asked = spec(search=GUARDED, **changes)
+    result = measure(asked, tmp_path, runner=runner, on_event=news.append).result
+    return asked, result, news
+
+
+def test_every_trial_is_told_with_its_plan(tmp_path):
+    asked, result, news = told(tmp_path)
+    ended = [item for item in news if isinstance(item, TrialNews) and isinstance(item.event, Finished)]
+    assert [item.plan.trial(asked).id for item in ended] == [item.event.result.run.trial_id for item in ended]
+    assert [item.plan.trial(asked).id for item in ended] == [row.trial_id for row in result.trials]
+    for item in ended:
+        assert (item.plan.role == "guard") == (item.plan.rate_factor != 1.0)
+        score = item.event.result.train.score
+        assert item.reached == (None if item.plan.d is None else score >= result.target)
+    searched = [item.plan for item in ended if item.plan.stream == "search"]
+    assert [plan.rate for plan in searched] == [result.subspace_learning_rate * plan.rate_factor for plan in searched]
+    assert {item.plan.role for item in ended} == {"baseline-rate", "baseline", "subspace-rate", "search", "guard"}
+
+
+def test_a_guard_draws_from_the_searchs_seeds():
+    asked = spec()
+    guard, own = (Plan(role, 3, 1e-3, 64) for role in ("guard", "search"))
+    assert guard.trial(asked) == own.trial(asked)
+
+
+def test_the_target_is_told_once_between_baseline_and_subspaces(tmp_path):
+    _, result, news = told(tmp_path)
+    (at,) = [at for at, item in enumerate(news) if isinstance(item, TargetKnown)]
+    assert news[at] == TargetKnown(result.target, result.baseline)
+    assert {item.plan.role for item in news[:at]} == {"baseline-rate", "baseline"}
+    assert all(item.plan.d is not None for item in news[at + 1 :] if isinstance(item, TrialNews))
+
+
+def test_target_and_verdicts_are_told_where_lower_is_better(tmp_path):
+    _, result, news = told(tmp_path, runner=lower_is_better, target=TargetSpec(kind="chance-corrected"))
+    assert [item.value for item in news if isinstance(item, TargetKnown)] == [result.target]
+    ended = [item for item in news if isinstance(item, TrialNews) and item.reached is not None]
+    assert {item.reached for item in ended} == {True, False}
+    assert all(item.reached == (item.event.result.train.score <= result.target) for item in ended)
+
+
+def test_the_state_of_the_search_closes_in_on_d90(tmp_path):
+    _, result, news = told(tmp_path)
+    states = [item for item in news if isinstance(item, SearchState)]
+    assert states[0] in (SearchState(64, None), SearchState(None, 64))
+    assert states[-1] == SearchState(result.d90 // 2, result.d90)
+    assert all(a != b for a, b in itertools.pairwise(states))
+
+
+def test_the_state_follows_the_rate_in_use():
+    own = [(Plan("search", 0, 1.0, 64), 0.9), (Plan("search", 0, 1.0, 32), 0.5)]
+    assert search_state(own, 0.7, look=2) == SearchState(32, 64)
+    assert search_state([*own, (Plan("search", 0, 1.0, 16), None)], 0.7, look=2) == SearchState(32, 64), "a lost trial"
+    assert search_state([(Plan("search", 0, 1.0, 16), -math.inf)], 0.7, look=2) == SearchState(16, None)
+    guard = [(Plan("guard", seed, 2.0, 32, 2.0), score) for seed, score in ((2, 0.9), (3, 0.8), (4, 0.8))]
+    assert search_state([*own, *guard], 0.7, look=2) == SearchState(32, 64), "not in use yet"
+    after = [*own, *guard, (Plan("search", 0, 2.0, 16, 2.0), 0.6)]
+    assert search_state(after, 0.7, look=2) == SearchState(16, 32)
+    lucky = [*own, guard[0], *[(plan, 0.6) for plan, _ in guard[1:]], after[-1]]
+    assert search_state(lucky, 0.7, look=2) == SearchState(32, None), "a first look enters no mean"
+
+
+def named_by_rate(trial, *, progress=None, threads=None):
+    """The artefact's size tells dimension and rate."""
+    d, rate = trial.method.subspace_dim or 0, trial.optim.learning_rate
+    return synthetic.result(trial, artefact_bytes=1000 * d + round(1000 * rate))
+
+
+@pytest.mark.parametrize(
+    ("rates", "in_use"),
+    [((2e-3, 4e-3, 8e-3), 4e-3), ((2e-3,), 4e-3)],
+    ids=["a pilot at d90", "a switch of the rate"],
+)
+def test_the_artefact_is_that_of_a_search_trial_at_the_rate_in_use(tmp_path, rates, in_use):
+    asked = spec(subspace_rates=rates, search=GUARDED.model_copy(update={"low": 128}))
+    result = measure(asked, tmp_path, runner=named_by_rate).result
+    assert {row.learning_rate for row in result.trials if row.d == result.d90} >= {2e-3, in_use}
+    assert result.artefact_bytes == 1000 * result.d90 + round(1000 * in_use)
 
 
 # The choice of a rate.
@@ -372,8 +463,9 @@ def test_different_measurements_share_a_directory_and_none_is_lost(tmp_path):
     second = measure(asked[1], tmp_path, runner=synthetic.run, on_event=events.append)
     assert read_measurement(tmp_path) == second
     assert read_measurement(tmp_path, asked[0].id) == first
-    assert second.result.cost.reused == len([event for event in events if isinstance(event, Reused)]) >= 9
-    assert any(isinstance(event, Finished) for event in events)
+    heard = [news.event for news in events if isinstance(news, TrialNews)]
+    assert second.result.cost.reused == len([event for event in heard if isinstance(event, Reused)]) >= 9
+    assert any(isinstance(event, Finished) for event in heard)
 
 
 # The estimate.

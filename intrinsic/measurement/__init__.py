@@ -32,18 +32,20 @@ from datetime import UTC, datetime
 from statistics import fmean, stdev
 
 from intrinsic.errors import SpecError
-from intrinsic.executor import OnEvent
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
+from intrinsic.measurement.campaign import Campaign
 from intrinsic.measurement.estimate import Estimate, estimate
-from intrinsic.measurement.plan import Campaign, Plan, signed, signed_score, unsigned
+from intrinsic.measurement.events import News, OnNews, SearchState, TargetKnown, TrialNews
+from intrinsic.measurement.plan import Plan, Role, answer, signed, signed_score, unsigned
 from intrinsic.measurement.rates import choose_rate
 from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
 from intrinsic.search import Ask, Target, dimensions, make_target, search
+from intrinsic.search.rates import RateInUse
 from intrinsic.spec import MeasureSpec
 from intrinsic.store import Store
 
-__all__ = ["Estimate", "estimate", "measure"]
+__all__ = ["Estimate", "News", "SearchState", "TargetKnown", "TrialNews", "estimate", "measure"]
 
 NEAR_CHANCE = 0.02
 """A score within two points of the chance level says nothing."""
@@ -65,14 +67,15 @@ def measure(
     output_dir: str | os.PathLike[str],
     *,
     jobs: int = 1,
-    on_event: OnEvent | None = None,
+    on_event: OnNews | None = None,
     runner: Runner | None = None,
     command: str | None = None,
 ) -> MeasureResult:
     """Find d90 of a model on a task; write result.json into output_dir, where all trials are kept.
 
-    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes. `runner` stands in
-    for intrinsic.trial.run_trial; `command` is what the result names as the way to get it again.
+    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes. `on_event` hears
+    what happens (`intrinsic.measurement.events`). `runner` stands in for intrinsic.trial.run_trial; `command` is what
+    the result names as the way to get it again.
 
     A search that finds nothing is a result with a status. Raises StoreError (directory unusable, or data
     changed since its trials were made), SpecError, DataError and ModelError (the trials cannot be
@@ -121,6 +124,7 @@ def _investigate(campaign: Campaign) -> _Findings:
     except SpecError as error:
         findings.search = _no_baseline(campaign.spec, str(error))
         return findings
+    campaign.aim(findings.target.value, findings.baseline)
     _warn_near_chance(findings, findings.target.value, facts, "the target")
     _subspace_rate(campaign, findings, facts)
     findings.search = _search(campaign, findings)
@@ -169,11 +173,17 @@ def _search(campaign: Campaign, findings: _Findings) -> SearchResult:
     rate, target = findings.rate, findings.target
     assert rate is not None
     assert target is not None
+    use = RateInUse(campaign.spec.search.seeds)
 
     def evaluate(asks: Sequence[Ask]) -> list[float | None]:
-        return campaign.scores([Plan("search", ask.seed, rate * ask.rate_factor, ask.d) for ask in asks])
+        plans = [_plan(ask, rate, "guard" if use.guards(ask) else "search") for ask in asks]
+        return [answer(result) for result in campaign.run(plans)]
 
     return unsigned(search(evaluate, target, campaign.spec.search), campaign.facts())
+
+
+def _plan(ask: Ask, rate: float, role: Role) -> Plan:
+    return Plan(role, ask.seed, rate * ask.rate_factor, ask.d, ask.rate_factor)
 
 
 def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
@@ -181,7 +191,6 @@ def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
     assert found is not None
     trials = [r for r in campaign.results if r.run.spec.method.name == "subspace"] or campaign.results
     full_dim = next((r.train.full_dim for r in trials if r.train.full_dim is not None), 0)
-    at_d = [r for r in trials if r.run.spec.method.subspace_dim == found.d]
     d90 = found.d if found.status in ("found", "met-at-lowest") else None
     return MeasureOutcome(
         metric=str(facts.metric),
@@ -196,7 +205,7 @@ def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
         search=found,
         d90=d90,
         share=d90 / full_dim if d90 and full_dim else None,
-        artefact_bytes=next((r.train.artefact_bytes for r in at_d if d90 and r.train.artefact_bytes), None),
+        artefact_bytes=campaign.artefact_bytes(d90),
         warnings=tuple(findings.warnings),
         cost=campaign.cost(),
         trials=campaign.rows(),
@@ -227,7 +236,7 @@ def _no_baseline(spec: MeasureSpec, reason: str) -> SearchResult:
         d=None,
         interval=(None, None),
         confidence=spec.search.confidence,
-        target=0.0,
+        target=None,
         points=(),
         fit=(),
         message=f"nothing was searched for: {reason}",
