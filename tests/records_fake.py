@@ -48,7 +48,7 @@ def measured(
     mean = sum(base) / len(base)
     target = mean / fraction if lower_is_better else fraction * mean
     dims = [4, 16, 64, 256, 362, 512, 724, 1024, 4096]
-    rows = _rows(base, dims, curve, rng, noise, seeds, lambda s: sign * s < sign * target)
+    rows = _rows(base, dims, curve, rng, noise, (seeds, spec.search.seeds), lambda s: sign * s < sign * target)
     reached = [d for d in dims if sign * curve(d) >= sign * target]
     found = {"found": min(reached, default=None), "met-at-lowest": dims[0]}.get(status)
     interval = (None, None)
@@ -111,7 +111,9 @@ def row(role: str, d: int | None, seed: int, rate: float, score: float | None, *
     return TrialRow.model_validate(values | changes)
 
 
-def _rows(base, dims, curve, rng, noise, seeds, fails) -> list[TrialRow]:
+def _rows(base, dims, curve, rng, noise, counts, fails) -> list[TrialRow]:
+    """counts: seeds at a dimension, and the index of a guard's first look."""
+    seeds, look = counts
     rows = [row("baseline-rate", None, 0, rate, base[0] - gap) for rate, gap in ((2.5e-4, 0.02), (1e-3, 0.01))]
     rows += [row("baseline", None, seed, 5e-4, score) for seed, score in enumerate(base)]
     rows += [
@@ -121,8 +123,8 @@ def _rows(base, dims, curve, rng, noise, seeds, fails) -> list[TrialRow]:
         scores = [round(curve(d) + rng.gauss(0, noise), 4) for _ in range(seeds)]
         rows += [row("search", d, seed, RATE, score) for seed, score in enumerate(scores)]
         if fails(max(scores)):
-            rows.append(row("search", d, 0, RATE / 2, round(curve(d) - 0.02, 4)))
-            rows.append(row("search", d, 0, RATE * 2, None if d == 256 else round(curve(d) - 0.01, 4)))
+            rows.append(row("search", d, look, RATE / 2, round(curve(d) - 0.02, 4)))
+            rows.append(row("search", d, look, RATE * 2, None if d == 256 else round(curve(d) - 0.01, 4)))
     return rows
 
 

@@ -138,6 +138,10 @@ def test_curve_csv_holds_every_number_exactly():
     assert [float(r["score"]) for r in by_series["fit"]] == [p.mean for p in result.result.search.fit]
     scores = {r["trial_id"]: r["score"] for r in by_series["trial"]}
     assert all(scores[t.trial_id] == ("" if t.score is None else repr(t.score)) for t in result.result.trials)
+    drawn = {r["trial_id"]: r["mark"] for r in by_series["trial"]}
+    assert {drawn[t.trial_id] for t in result.result.trials if t.role == "subspace-rate"} == {"pilot"}
+    assert {drawn[t.trial_id] for t in result.result.trials if t.learning_rate == RATE} == {"in use"}
+    assert {drawn[t.trial_id] for t in result.result.trials if t.d is None} == {""}
     assert (by_series["d"][0]["d"], by_series["d"][0]["low"], by_series["d"][0]["high"]) == ("512", "256.0", "1024.0")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intrinsic.report.labels import SPOTS, best_spot, spread
+from intrinsic.report.labels import MARGIN, best_place, spread
 
 HEIGHT, GAP = 200.0, 10.0
 heights = st.lists(st.floats(-20, 220), min_size=1, max_size=8)
@@ -47,20 +47,31 @@ def test_spread_leaves_labels_alone_that_do_not_touch():
     assert spread([150.0, 20.0, 80.0], GAP, HEIGHT) == pytest.approx([150, 20, 80])
 
 
-def test_best_spot_avoids_what_is_taken_and_stays_inside():
-    room, size, mark = (0.0, 0.0, 300.0, 200.0), (60.0, 20.0), (290.0, 100.0)
-    free = best_spot(mark, size, room, [])
-    assert free.ha == "right"
-    x0, y0, x1, y1 = free.box(*mark, *size)
+ROOM, SIZE, MARK = (0.0, 0.0, 300.0, 200.0), (60.0, 20.0), (290.0, 100.0)
+
+
+def box(place):
+    return place[0], place[1], place[0] + SIZE[0], place[1] + SIZE[1]
+
+
+def test_the_best_place_lies_inside_and_near_the_mark():
+    x0, y0, x1, y1 = box(best_place(MARK, SIZE, ROOM, []))
+    assert x0 > 0
+    assert x1 < 300
+    assert x0 - 12 <= MARK[0] <= x1 + 12
+    assert y0 - 12 <= MARK[1] <= y1 + 12
+
+
+def test_the_best_place_avoids_what_is_taken():
+    x0, y0, x1, y1 = box(best_place(MARK, SIZE, ROOM, []))
     crowd = [(x, y) for x in range(int(x0), int(x1), 5) for y in range(int(y0), int(y1), 4)]
-    other = best_spot(mark, size, room, crowd)
-    a0, b0, a1, b1 = other.box(*mark, *size)
-    assert a1 <= x0 or b1 <= y0 or b0 >= y1
-    assert 0 <= a0 <= a1 <= 300
-    assert 0 <= b0 <= b1 <= 200
+    a0, b0, a1, b1 = box(best_place(MARK, SIZE, ROOM, crowd))
+    assert a1 <= x0 or a0 >= x1 or b1 <= y0 or b0 >= y1
+    everything_but_a_gap = [(x, y) for x in range(0, 301, 5) for y in range(0, 201, 5) if not (x < 90 and y > 160)]
+    x0, y0, x1, y1 = box(best_place(MARK, SIZE, ROOM, everything_but_a_gap))
+    assert x1 < 90
+    assert y0 > 160
 
 
-def test_every_spot_clears_its_mark():
-    for spot in SPOTS:
-        x0, y0, x1, y1 = spot.box(50, 50, 30, 10)
-        assert not (x0 <= 50 <= x1 and y0 <= 50 <= y1), spot
+def test_a_box_larger_than_its_room_starts_at_its_corner():
+    assert best_place((5, 5), (500, 20), (0, 0, 100, 200), [])[0] == MARGIN

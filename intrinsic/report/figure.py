@@ -1,66 +1,53 @@
 """The figure: score against the subspace dimension, with everything the claim d90 rests on.
 
-Drawn with matplotlib's object interface (no pyplot, no global state). Colours are Okabe and Ito's (2008), which
-remain distinct to colour-blind readers; each kind of mark differs in shape or dash as well. Same record, same
-bytes: no date or version is written into a file, and fonts are embedded as TrueType.
+Drawn with matplotlib's object interface (no pyplot, no global state) at the width of a column. Same record, same
+bytes: no date or version is written into a file, and fonts are embedded as TrueType. What is shown is said in
+`intrinsic.report.shown`.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
-from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, TrialRow
+from intrinsic.records import FitPoint, MeasureResult
 from intrinsic.report import words
-from intrinsic.report.labels import best_spot, spread
+from intrinsic.report.labels import best_place
+from intrinsic.report.levels import draw_levels
+from intrinsic.report.shown import (
+    Mark,
+    limits,
+    mark,
+    metric_range,
+    rate_in_use,
+    shown_fit,
+    subspace_trials,
+    tick_labels,
+)
+from intrinsic.report.style import BLUE, GREY, INK, ORANGE, PURPLE, RED, SIZE, SMALL, WORDS, style
 
-BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
-INK, GREY = "#222222", "#6b6b6b"
-STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.fontsize": 7,
-    "pdf.fonttype": 42,
-    "path.simplify": False,
+Array = npt.NDArray[np.float64]
+
+AXES = (0.135, 0.135, 0.585, 0.655)
+"""Left, foot, width and height, as shares of the page: what is left beside them holds the levels' names."""
+MARKS: dict[Mark, dict[str, Any]] = {
+    "in use": {"marker": "o", "facecolors": BLUE, "edgecolors": "white", "linewidths": 0.4, "s": 16, "zorder": 3},
+    "lower": {"marker": "v", "facecolors": ORANGE, "edgecolors": "white", "linewidths": 0.4, "s": 18, "zorder": 3},
+    "higher": {"marker": "^", "facecolors": PURPLE, "edgecolors": "white", "linewidths": 0.4, "s": 18, "zorder": 3},
+    "pilot": {"marker": "s", "facecolors": "none", "edgecolors": GREY, "linewidths": 0.8, "s": 13, "zorder": 2.8},
 }
-SIZE = (5.5, 3.4)
-"""Inches; the width of a text block."""
-MARKS = {
-    "chosen": ("o", BLUE, "chosen rate"),
-    "lower": ("v", ORANGE, "lower rate"),
-    "higher": ("^", PURPLE, "higher rate"),
-}
-LINE_GAP = 10.0
-"""Points between the baselines of two labels."""
-
-
-@dataclass(frozen=True)
-class Level:
-    """A horizontal line across the axes and the words beside it."""
-
-    y: float
-    label: str
-    colour: str
-    dash: str | tuple[int, tuple[int, ...]]
+LOST: dict[str, Any] = {"marker": "x", "color": RED, "linewidths": 0.9, "s": 13, "zorder": 3}
+BAND: dict[str, Any] = {"color": BLUE, "alpha": 0.16, "linewidth": 0}
+CURVE: dict[str, Any] = {"color": BLUE, "linewidth": 1.1}
 
 
 def render(result: MeasureResult) -> dict[str, bytes]:
@@ -73,204 +60,174 @@ def render(result: MeasureResult) -> dict[str, bytes]:
         }
 
 
-@contextmanager
-def style() -> Iterator[None]:
-    """matplotlib's own defaults and STYLE, whatever the user has set; what was set comes back afterwards."""
-    settings: Any = dict(matplotlib.rcParamsDefault) | STYLE | {"backend": "agg"}
-    with matplotlib.rc_context(settings):
-        yield
-
-
 def draw(result: MeasureResult) -> Figure:
     """The figure as a matplotlib object; draw and save it inside `style()`."""
     figure = Figure(figsize=SIZE)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.115, 0.13, 0.635, 0.70))
-    trials = [t for t in result.result.trials if t.d is not None]
-    _frame(axes, result, trials)
-    _fit(axes, result.result)
-    _trials(axes, result.result, trials)
-    _levels(axes, _all_levels(result))
-    _spread_of_baseline(axes, result.result.baseline)
+    axes = figure.add_axes(AXES)
+    _frame(axes, result)
+    _ticks(axes, result)
+    _fit(axes, result)
+    _trials(axes, result)
+    draw_levels(axes, result.result)
     _dimension(axes, result)
     _legend(axes, result)
+    _title(axes, result)
     return figure
 
 
 def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
     return buffer.getvalue()
 
 
-def _frame(axes: Axes, result: MeasureResult, trials: list[TrialRow]) -> None:
-    """Axes, limits and ticks: x spans every dimension tried, y every score and level."""
+def _frame(axes: Axes, result: MeasureResult) -> None:
+    """Axes and limits: x spans every dimension tried and the interval, y every score."""
     spec, outcome = result.run.spec, result.result
-    tried = [float(t.d) for t in trials if t.d is not None] or [float(spec.search.low), float(spec.search.high)]
-    tried += [end for end in outcome.search.interval if end is not None]
+    ends = [float(d) for d, _ in subspace_trials(outcome)] or [float(spec.search.low), float(spec.search.high)]
+    ends += [end for end in outcome.search.interval if end is not None]
+    pad = max((max(ends) / min(ends)) ** 0.05, 1.06)
     axes.set_xscale("log")
-    axes.set_xlim(min(tried) / 1.25, max(tried) * 1.25)
-    axes.set_ylim(*_y_limits(outcome, trials))
-    width = max(tried) / min(tried)
-    labelled = (1, 2, 3, 5, 7) if width < 30 else (1, 2, 5) if width < 2e3 else (1,)
-    axes.xaxis.set_major_locator(LogLocator(subs=labelled, numticks=15))
-    axes.xaxis.set_minor_locator(NullLocator() if width < 2e3 else LogLocator(subs=(2, 5), numticks=15))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("subspace dimension d", color=INK)
-    axes.set_ylabel(outcome.metric.replace("_", " "), color=INK)
+    axes.set_xlim(min(ends) / pad, max(ends) * pad)
+    axes.set_ylim(*limits(outcome))
+    axes.set_xlabel("subspace dimension d", color=INK, labelpad=2)
+    axes.set_ylabel(outcome.metric.replace("_", " "), color=INK, labelpad=2)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
     axes.set_axisbelow(True)
 
 
-def _y_limits(outcome: MeasureOutcome, trials: list[TrialRow]) -> tuple[float, float]:
-    values = [t.score for t in trials if t.score is not None] + [outcome.chance]
-    values += [] if outcome.baseline is None else list(outcome.baseline.scores)
-    values += [] if outcome.target is None else [outcome.target]
-    low, high = min(values), max(values)
-    pad = 0.07 * (high - low) or 0.05
-    return low - pad, high + pad
-
-
-def _fit(axes: Axes, outcome: MeasureOutcome) -> None:
-    """The fitted curve and its band."""
-    fit = outcome.search.fit
-    if not fit:
-        return
-    x = [p.d for p in fit]
-    confidence = f"{100 * outcome.search.confidence:g} %"
-    axes.fill_between(
-        x, [p.low for p in fit], [p.high for p in fit], color=BLUE, alpha=0.15, linewidth=0, label=f"{confidence} band"
+def _ticks(axes: Axes, result: MeasureResult) -> None:
+    """x: the dimensions tried, labelled as far as there is room; y: none outside of the metric's range."""
+    search, (low, high) = result.run.spec.search, metric_range(result.result)
+    tried = sorted({d for d, _ in subspace_trials(result.result)} or {search.low, search.high})
+    labelled = tick_labels(
+        tried,
+        result.result.d90,
+        at=lambda d: _points(axes, [(d, 1.0)])[0][0],
+        width=lambda d: SMALL * (0.64 * len(str(d)) + 0.45),  # a digit of DejaVu Sans is 0.64 em wide
     )
-    axes.plot(x, [p.mean for p in fit], color=BLUE, linewidth=1.2, label="fit")
+    axes.xaxis.set_major_locator(FixedLocator(labelled))
+    axes.xaxis.set_minor_locator(FixedLocator([d for d in tried if d not in labelled]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    foot, top = axes.get_ylim()
+    ticks = MaxNLocator(7, steps=[1, 2, 5, 10]).tick_values(foot, top)
+    axes.set_yticks([y for y in ticks if max(foot, low) <= y <= min(top, high)])
 
 
-def _trials(axes: Axes, outcome: MeasureOutcome, trials: list[TrialRow]) -> None:
-    """Every trial in a subspace: its shape tells the rate, a cross at the foot one without a score."""
-    look: dict[str, Any] = {"s": 20, "alpha": 0.85, "edgecolor": "white", "linewidth": 0.4, "zorder": 3}
-    for kind, (marker, colour, label) in MARKS.items():
-        scored = [(t.d, t.score) for t in trials if rate_kind(t, outcome) == kind]
-        some = [(float(d), score) for d, score in scored if d is not None and score is not None]
+def _fit(axes: Axes, result: MeasureResult) -> None:
+    """The fitted curve and its band."""
+    fit = shown_fit(result)
+    x = [p.d for p in fit]
+    axes.fill_between(x, [p.low for p in fit], [p.high for p in fit], **BAND)
+    axes.plot(x, [p.mean for p in fit], **CURVE)
+
+
+def _trials(axes: Axes, result: MeasureResult) -> None:
+    """Every trial in a subspace: its shape tells what it was for, a cross at the foot one without a score."""
+    trials, rate = subspace_trials(result.result), rate_in_use(result)
+    for kind, look in MARKS.items():
+        some = [(d, t.score, t.learning_rate) for d, t in trials if t.score is not None and mark(t, rate) == kind]
         if some:
-            axes.scatter(*zip(*some, strict=True), marker=marker, color=colour, label=label, **look)
-    lost = sorted({t.d for t in trials if t.score is None and t.d is not None})
+            dims, scores, rates = zip(*some, strict=True)
+            axes.scatter(dims, scores, label=_mark_label(result, kind, sorted(set(rates))), **look)
+    lost = sorted({d for d, t in trials if t.score is None})
     if lost:
-        look = {"s": 16, "linewidth": 1, "zorder": 3, "transform": axes.get_xaxis_transform()}
-        axes.scatter(lost, [0.025] * len(lost), marker="x", color=RED, label="no score", **look)
+        axes.scatter(lost, [0.03] * len(lost), label="no score", transform=axes.get_xaxis_transform(), **LOST)
 
 
-def rate_kind(trial: TrialRow, outcome: MeasureOutcome) -> str:
-    """chosen, lower or higher: the trial's rate against the one chosen for subspaces."""
-    chosen = outcome.subspace_learning_rate
-    if chosen is None or abs(trial.learning_rate / chosen - 1) < 1e-6:
-        return "chosen"
-    return "lower" if trial.learning_rate < chosen else "higher"
+def _mark_label(result: MeasureResult, kind: Mark, rates: list[float]) -> str:
+    """Rates by their numbers: the one in use need not be the one that the pilots chose."""
+    if kind == "pilot":
+        return "pilot"
+    if kind != "in use":
+        return f"{kind} rate {words.rate(rates[0])}" if len(rates) == 1 else f"{kind} rates {_span(rates)}"
+    chosen = result.result.subspace_learning_rate
+    switched = "" if chosen is None or chosen in rates else f", was {words.rate(chosen)}"
+    return f"rate {words.rate(rates[0])}{switched}"
 
 
-def _all_levels(result: MeasureResult) -> list[Level]:
-    outcome = result.result
-    levels = [Level(outcome.chance, f"chance {outcome.chance:.3f}", GREY, (0, (1, 2)))]
-    if outcome.baseline is not None:
-        spread = "" if outcome.baseline.std is None else f" ± {outcome.baseline.std:.3f}"
-        levels.append(Level(outcome.baseline.mean, f"baseline {outcome.baseline.mean:.3f}{spread}", GREEN, "-"))
-    if outcome.target is not None:
-        levels.append(Level(outcome.target, f"target {outcome.target:.3f}", RED, (0, (5, 2))))
-    return levels
-
-
-def _spread_of_baseline(axes: Axes, baseline: Baseline | None) -> None:
-    if baseline is not None and baseline.std is not None:
-        low, high = baseline.mean - baseline.std, baseline.mean + baseline.std
-        axes.axhspan(low, high, color=GREEN, alpha=0.18, linewidth=0, zorder=1)
-
-
-def _levels(axes: Axes, levels: list[Level]) -> None:
-    """Lines across, each named at its right end; names are moved apart where they would touch."""
-    height = axes.get_position().height * SIZE[1] * 72
-    low, high = axes.get_ylim()
-    wanted = [(level.y - low) / (high - low) * height for level in levels]
-    placed = spread(wanted, LINE_GAP, height)
-    for level, at, to in zip(levels, wanted, placed, strict=True):
-        axes.axhline(level.y, color=level.colour, linewidth=1, linestyle=level.dash, zorder=2)
-        axes.annotate(
-            level.label,
-            xy=(1, at / height),
-            xytext=(1.025, to / height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=level.colour,
-            fontsize=7.5,
-            va="center",
-            arrowprops={"arrowstyle": "-", "color": level.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0},
-        )
+def _span(rates: list[float]) -> str:
+    return f"{words.rate(rates[0])}{', ' if len(rates) == 2 else words.DASH}{words.rate(rates[-1])}"
 
 
 def _dimension(axes: Axes, result: MeasureResult) -> None:
-    """d90 as a diamond on the target line with its interval as a bar, or the words why there is none."""
-    outcome, spec = result.result, result.run.spec
+    """d90 as a diamond on the axis with its interval as a bar on the target, or the words why there is none."""
+    outcome, lowest = result.result, result.run.spec.search.low
     if outcome.target is None:
         axes.text(0.5, 0.6, "no baseline, no target", transform=axes.transAxes, ha="center", color=INK)
-    elif outcome.d90 is None:
-        _note(axes, outcome, (spec.search.low, outcome.target), _absent(result))
-    else:
-        _interval_bar(axes, outcome, outcome.d90, outcome.target)
-        _note(axes, outcome, (outcome.d90, outcome.target), _found(result))
+        return
+    if outcome.d90 is not None or outcome.search.interval != (None, None):
+        _interval_bar(axes, outcome.search.interval, outcome.target)
+    if outcome.d90 is not None:
+        d, foot = outcome.d90, axes.get_ylim()[0]
+        axes.plot([d, d], [foot, outcome.target], color=INK, linewidth=0.6, linestyle=":", zorder=2)
+        axes.plot([d], [foot], marker="D", color=INK, markersize=4, zorder=5, clip_on=False)
+    _note(axes, result, (outcome.d90 or outcome.search.interval[0] or lowest, outcome.target), _finding(result))
 
 
-def _interval_bar(axes: Axes, outcome: MeasureOutcome, d: int, target: float) -> None:
-    """An end that lies outside the bracket is an arrow at the edge of the axes."""
+def _interval_bar(axes: Axes, interval: tuple[float | None, float | None], target: float) -> None:
+    """An end that lies outside the bracket is an arrow at the edge of the axes. Below the trials: it hides none."""
     left, right = axes.get_xlim()
-    low, high = outcome.search.interval
+    low, high = interval
     ends = (left if low is None else low, right if high is None else high)
-    axes.plot([d, d], [axes.get_ylim()[0], target], color=INK, linewidth=0.6, linestyle=":", zorder=2)
-    axes.plot(ends, [target] * 2, color=INK, linewidth=1.8, solid_capstyle="butt", zorder=2.5)  # below the trials
-    for end, mark in ((ends[0], "<" if low is None else "|"), (ends[1], ">" if high is None else "|")):
-        axes.plot([end], [target], marker=mark, color=INK, markersize=6, zorder=2.5, clip_on=False)
-    axes.plot([d], [target], marker="D", color=INK, markersize=4.5, markeredgecolor="white", zorder=5)
+    axes.plot(ends, [target] * 2, color=INK, linewidth=1.5, solid_capstyle="butt", zorder=2.5)
+    for end, shape in ((ends[0], "<" if low is None else "|"), (ends[1], ">" if high is None else "|")):
+        axes.plot([end], [target], marker=shape, color=INK, markersize=5, zorder=2.5, clip_on=False)
 
 
-def _found(result: MeasureResult) -> str:
-    outcome = result.result
-    sign = "≤" if outcome.search.status == "met-at-lowest" else "="
-    name = words.d_name(result.run.spec).removeprefix("d")
-    share = "" if outcome.share is None else f"\n{words.percent(outcome.share)} of D"
-    return f"$d_{{{name}}}$ {sign} {outcome.d90} {words.interval(outcome.search)}{share}"
+def _finding(result: MeasureResult) -> str:
+    """d90, its interval and its share of D, or why there is none."""
+    outcome, search = result.result, result.result.search
+    name = f"$d_{{{words.d_name(result.run.spec).removeprefix('d')}}}$"
+    if outcome.d90 is not None:
+        sign = "≤" if search.status == "met-at-lowest" else "="
+        share = "" if outcome.share is None else f"\n{words.percent(outcome.share)} of D"
+        return f"{name} {sign} {outcome.d90}\n{words.interval(search)}{share}"
+    if search.status != "never-met":
+        return f"no dimension found:\n{search.status.replace('-', ' ')}"
+    tried = max((d for d, _ in subspace_trials(outcome)), default=result.run.spec.search.high)
+    above = "" if search.interval[0] is None else f"\n{name} in {words.interval(search)}"
+    return f"target not reached\nup to d = {tried}{above}"
 
 
-def _absent(result: MeasureResult) -> str:
-    search = result.result.search
-    if search.status == "never-met":
-        return f"target not reached up to d = {result.run.spec.search.high}"
-    return f"no dimension found: {search.status.replace('-', ' ')}"
-
-
-def _note(axes: Axes, outcome: MeasureOutcome, mark: tuple[float, float], text: str) -> None:
+def _note(axes: Axes, result: MeasureResult, at: tuple[float, float], text: str) -> None:
     """Words beside a mark, where they cover the least."""
-    note = axes.annotate(
-        text, xy=mark, textcoords="offset points", xytext=(0, 0), color=INK, linespacing=1.35, zorder=6
-    )
-    note.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+    note = axes.annotate(text, xy=at, textcoords="offset points", xytext=(0, 0), color=INK, linespacing=1.2, zorder=6)
     scale = 72 / axes.figure.dpi
     corners = np.asarray(note.get_window_extent().extents) * scale
     size = (float(corners[2] - corners[0]), float(corners[3] - corners[1]))
     left, foot, right, top = (float(edge * scale) for edge in axes.get_window_extent().extents)
-    spot = best_spot(_points(axes, [mark])[0], size, (left, foot, right, top), _points(axes, _inked(axes, outcome)))
-    note.set(ha=spot.ha, va=spot.va, position=(spot.dx, spot.dy))
+    here = _points(axes, [at])[0]
+    x, y = best_place(here, size, (left, foot, right, top), _points(axes, _inked(axes, result)))
+    note.set(va="bottom", position=(x - here[0], y - here[1]))
 
 
-def _inked(axes: Axes, outcome: MeasureOutcome) -> list[tuple[float, float]]:
-    """Places a label should leave free, in data coordinates: trials (they weigh most), the fit, the lines across."""
-    left, right = axes.get_xlim()
-    along = np.geomspace(left, right, 60)
-    heights = [outcome.chance, *([] if outcome.baseline is None else [outcome.baseline.mean])]
-    heights += [] if outcome.target is None else [outcome.target]
-    fit = outcome.search.fit
-    curve = np.interp(np.log(along), np.log([p.d for p in fit]), [p.mean for p in fit]) if fit else np.empty(0)
+def _inked(axes: Axes, result: MeasureResult) -> list[tuple[float, float]]:
+    """Places a label should leave free, in data coordinates: trials (they weigh most), band, lines across, d90's."""
+    outcome, fit = result.result, shown_fit(result)
+    along, (foot, top) = np.geomspace(*axes.get_xlim(), 80), axes.get_ylim()
+    seen = [p.model_copy(update={"low": max(p.low, foot), "high": min(p.high, top)}) for p in fit]
+    across = [outcome.chance, *([] if outcome.baseline is None else [outcome.baseline.mean])]
+    across += [] if outcome.target is None else [outcome.target]
+    down = () if outcome.target is None or outcome.d90 is None else np.linspace(foot, outcome.target, 30)
     return [
-        *((t.d, t.score) for t in outcome.trials if t.d is not None and t.score is not None for _ in range(3)),
-        *zip(along, curve, strict=False),
-        *((x, y) for x in along for y in heights),
+        *((d, foot if t.score is None else t.score) for d, t in subspace_trials(outcome) for _ in range(10)),
+        *(place for share in np.linspace(0, 1, 7) for place in _along_the_band(seen, along, share)),
+        *((float(x), y) for x in along for y in across for _ in range(3)),
+        *((float(outcome.d90 or 0), float(y)) for y in down for _ in range(6)),
     ]
+
+
+def _along_the_band(fit: list[FitPoint], along: Array, share: float) -> list[tuple[float, float]]:
+    """Places at this share of the way from the band's lower edge to its upper one."""
+    if not fit:
+        return []
+    dims = [p.d for p in fit]
+    inside = along[(along >= dims[0]) & (along <= dims[-1])]
+    heights = np.interp(np.log(inside), np.log(dims), [p.low + share * (p.high - p.low) for p in fit])
+    return list(zip(inside.tolist(), heights.tolist(), strict=True))
 
 
 def _points(axes: Axes, places: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -279,21 +236,42 @@ def _points(axes: Axes, places: list[tuple[float, float]]) -> list[tuple[float, 
 
 
 def _legend(axes: Axes, result: MeasureResult) -> None:
-    spec = result.run.spec
-    title = f"{words.task(spec)} · {words.model(spec)} · {words.method(spec)} · {spec.projection}"
-    axes.text(0, 1.135, title, transform=axes.transAxes, color=INK, fontsize=8.5, parse_math=False)
-    handles, labels = axes.get_legend_handles_labels()
+    marks, names = axes.get_legend_handles_labels()
+    handles: list[Any] = [*marks]  # a tuple is drawn one over the other
+    labels = [*names]
+    if shown_fit(result):
+        handles.insert(0, (Patch(**BAND), Line2D([], [], **CURVE)))
+        labels.insert(0, f"fit, {100 * result.result.search.confidence:g} % band")
     if handles:
         axes.legend(
             handles,
             labels,
             loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
-            ncols=len(labels),
+            bbox_to_anchor=(0.005, AXES[1] + AXES[3] + 0.012),  # clear of a tick's label at the top
+            bbox_transform=axes.figure.transFigure,
+            ncols=3,
             frameon=False,
             borderaxespad=0.2,
             handletextpad=0.4,
-            columnspacing=1.2,
-            handlelength=1.4,
+            columnspacing=1.0,
+            handlelength=1.2,
             labelcolor=GREY,
         )
+
+
+def _title(axes: Axes, result: MeasureResult) -> None:
+    """What was measured; names too long for the page lose their middle."""
+    spec, page = result.run.spec, axes.figure
+    parts = [words.task(spec), words.model(spec), words.method(spec), spec.projection]
+    title = page.text(0.02, 0.985, "", color=INK, fontsize=WORDS, va="top", parse_math=False)
+    for longest in range(60, 5, -1):
+        title.set_text(" · ".join(_shortened(part, longest) for part in parts))
+        if title.get_window_extent().x1 <= 0.98 * page.bbox.x1:
+            return
+
+
+def _shortened(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    half = (longest - 1) // 2
+    return f"{name[:half]}…{name[len(name) - half :]}"

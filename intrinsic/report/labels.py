@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in points."""
 
 
-@dataclass(frozen=True)
-class Spot:
-    """A place beside a mark: shifts are in points from the mark to the nearest corner of the words."""
-
-    ha: str
-    va: str
-    dx: float
-    dy: float
-
-    def box(self, x: float, y: float, width: float, height: float) -> Box:
-        """The rectangle that words of this size cover beside a mark at (x, y)."""
-        x0 = x + self.dx - (width if self.ha == "right" else 0)
-        y0 = y + self.dy - (height if self.va == "top" else 0)
-        return x0, y0, x0 + width, y0 + height
-
-
-SPOTS = tuple(
-    Spot(ha, va, side * dx, rise * dy)
-    for dx in (7.0, 40.0, 80.0, 130.0)
-    for dy in (7.0, 22.0, 40.0)
-    for ha, side in (("left", 1), ("right", -1))
-    for va, rise in (("top", -1), ("bottom", 1))
-)
-MARGIN = 3.0
-"""Points: half a mark."""
-PATIENCE = 25.0
+MARGIN = 4.0
+"""Points that words keep away from marks and from the edge of their room."""
+PATIENCE = 10.0
 """Points of distance from the mark that weigh as much as one point covered."""
+STEPS = 24
+"""Places tried along each side of the room, less one."""
 
 
-def best_spot(
+def best_place(
     mark: tuple[float, float], size: tuple[float, float], room: Box, taken: Sequence[tuple[float, float]]
-) -> Spot:
-    """The spot inside `room` that covers the fewest of the points `taken` and lies near the mark."""
+) -> tuple[float, float]:
+    """Lower left corner of a box in `room` that covers the fewest of the points `taken` and lies near the mark.
 
-    def cost(spot: Spot) -> tuple[float, float]:
-        x0, y0, x1, y1 = spot.box(*mark, *size)
-        outside = max(room[0] - x0, 0) + max(room[1] - y0, 0) + max(x1 - room[2], 0) + max(y1 - room[3], 0)
+    size: width and height of the box. One larger than the room starts at the room's lower left.
+    """
+
+    def cost(place: tuple[float, float]) -> float:
+        x0, y0, x1, y1 = place[0], place[1], place[0] + size[0], place[1] + size[1]
         covered = sum(x0 - MARGIN <= x <= x1 + MARGIN and y0 - MARGIN <= y <= y1 + MARGIN for x, y in taken)
-        return outside, covered + (abs(spot.dx) + abs(spot.dy)) / PATIENCE
+        away = max(x0 - mark[0], mark[0] - x1, 0.0) + max(y0 - mark[1], mark[1] - y1, 0.0)
+        return covered + away / PATIENCE
 
-    return min(SPOTS, key=cost)
+    across = _starts(room[0], room[2] - size[0])
+    return min(((x, y) for x in across for y in _starts(room[1], room[3] - size[1])), key=cost)
+
+
+def _starts(low: float, high: float) -> list[float]:
+    low, high = low + MARGIN, max(high - MARGIN, low + MARGIN)
+    return [low + (high - low) * k / STEPS for k in range(STEPS + 1)]
 
 
 def spread(wanted: Sequence[float], gap: float, height: float) -> list[float]:
