@@ -11,6 +11,7 @@ import yaml
 from intrinsic_cli.resolve import resolve
 
 from intrinsic.records import MeasureResult
+from intrinsic.report.curve import curve_csv
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -47,5 +48,6 @@ def test_the_result_is_the_records(page: Path) -> None:
     assert told["measure_id"] == record.run.measure_id
     for kind in ("png", "pdf", "csv"):
         assert (ROOT / "figures" / f"{page.stem}.{kind}").stat().st_size > 0
+    assert (ROOT / "figures" / f"{page.stem}.csv").read_text() == curve_csv(record), "draw the figure again"
     table = (ROOT / "experiments" / "README.md").read_text()
     assert page.stem in table
