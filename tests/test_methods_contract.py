@@ -74,6 +74,35 @@ CASES |= {
         identity=False, on=("distilbert", "llama"),
     ),
 }  # fmt: skip
+
+
+def linear(s: Shape, *matrices: str) -> list[tuple[int, int]]:
+    """(inputs, outputs) of the matrices; fused ones are changed together."""
+    fused = [(D, 3 * D)] if s.fused and {"q", "k", "v"} & set(matrices) else []
+    single = {"q": (D, D), "k": (D, s.kv), "v": (D, s.kv)}
+    own = [] if s.fused else [single[m] for m in matrices if m in single]
+    heads = [(D, D)] if "o" in matrices else []
+    ffn = [(D, F)] * s.inputs + [(F, D)] if "ffn" in matrices else []
+    return (fused + own + heads) * s.attentions + ffn * s.blocks
+
+
+def low_rank(s: Shape, *matrices: str) -> int:
+    return sum(R * (i + o) for i, o in linear(s, *matrices))
+
+
+CASES |= {
+    "lora": case("lora", lambda s: low_rank(s, "q", "v"), rank=R),
+    "lora everywhere": case(
+        "lora", lambda s: low_rank(s, *"qkvo", "ffn"), rank=R, alpha=5.0, dropout=0.1, matrices=(*"qkvo", "ffn")
+    ),
+    "ia3": case("ia3", lambda s: s.attentions * (3 * D if s.fused else 2 * s.kv) + s.blocks * F),
+    "vera": case("vera", lambda s: sum(R + o for _, o in linear(s, "q", "v")), rank=R),
+    "unilora": case("unilora", lambda s: 50, rank=R, size=50, identity=False),
+    "fourierft": case("fourierft", lambda s: 20 * len(linear(s, "q", "v")), frequencies=20, identity=False),
+    "randlora": case(
+        "randlora", lambda s: sum(-(-min(i, o) // R) * (R + min(i, o)) for i, o in linear(s, "q", "v")), rank=R
+    ),
+}
 RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
 every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
 

@@ -27,6 +27,10 @@ class Method:
     """Whether it looks for attention and feed-forward: see :mod:`intrinsic.methods.architecture`."""
 
 
+def _peft(description: str, options: type[Frozen]) -> Method:
+    return Method(description, "through_peft", options, transformer=True)
+
+
 METHODS: dict[str, Method] = {
     "full": Method("every weight is trained", "full"),
     "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", "subspace"),
@@ -74,6 +78,12 @@ METHODS: dict[str, Method] = {
         o.PRESETS["multi-head-parallel"],
         transformer=True,
     ),
+    "lora": _peft("W + (alpha / rank) B A (Hu et al. 2021)", o.LoraOptions),
+    "ia3": _peft("keys, values and hidden units scaled (Liu et al. 2022)", o.Ia3Options),
+    "vera": _peft("LoRA with shared random A and B, two vectors trained (Kopiczko et al. 2024)", o.VeraOptions),
+    "unilora": _peft("LoRA whose entries are few shared numbers (Li et al. 2025)", o.UniLoraOptions),
+    "fourierft": _peft("random frequencies of the update (Gao et al. 2024)", o.FourierFtOptions),
+    "randlora": _peft("a weighted full-rank sum of random products (Albert et al. 2025)", o.RandLoraOptions),
 }
 
 

@@ -120,3 +120,43 @@ class LoraOptions(Frozen):
     matrices: Matrices = ("q", "v")
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Of what A reads."""
+
+
+class Ia3Options(Frozen):
+    """Liu et al. 2022 (arXiv:2205.05638): keys, values and feed-forward's hidden units, each scaled by a number."""
+
+
+class VeraOptions(Frozen):
+    """Kopiczko et al. 2024 (arXiv:2310.11454): W + diag(b) B diag(d) A, with random A and B shared by all matrices."""
+
+    rank: PositiveInt = 256
+    matrices: Matrices = ("q", "v")
+    start: Positive = 0.1
+    """Of every entry of d."""
+
+
+class UniLoraOptions(Frozen):
+    """Li et al. 2025 (arXiv:2506.00799): every entry of LoRA's A and B is one of `size` numbers, chosen at random."""
+
+    rank: PositiveInt = 4
+    size: PositiveInt = 256
+    """theta_d's length. It feeds both A and B, so that their product is of second order in it: not the d of DID."""
+    matrices: Matrices = ("q", "v")
+
+
+class FourierFtOptions(Frozen):
+    """Gao et al. 2024 (arXiv:2405.03003): W + scale * the inverse Fourier transform of a few random frequencies."""
+
+    frequencies: PositiveInt = 1000
+    """Of every matrix; at most its entries."""
+    scale: Positive = 150.0
+    matrices: Matrices = ("q", "v")
+
+
+class RandLoraOptions(Frozen):
+    """Albert et al. 2025 (arXiv:2502.00987): a full-rank sum of random low-rank products, each weighted."""
+
+    rank: PositiveInt = 32
+    alpha: Positive | None = None
+    """None: 20 times the rank."""
+    matrices: Matrices = ("q", "v")

@@ -1,0 +1,190 @@
+"""Methods that `peft` provides, on the matrices that our map of the architecture names.
+
+They change linear maps W [outputs, inputs] of the backbone and fold into them. What peft draws at random comes from
+the initialisation seed, and the projections of VeRA, Uni-LoRA, FourierFT and RandLoRA from the projection seed; peft
+draws in the order of the model's modules, so another version of a model may draw otherwise, and an artefact
+then refuses to load. Counts, summed over the chosen W:
+
+    lora       rank (inputs + outputs)            4 rank d in attention (q, v), 10 rank d in feed-forward of width 4d
+    ia3        2 kv + f a block: a number for each entry of key and value, and of feed-forward's hidden layer
+    vera       rank + outputs
+    unilora    `size`, in all
+    fourierft  `frequencies`
+    randlora   n (rank + min(inputs, outputs)), n = ceil(min(inputs, outputs) / rank)
+
+GPT-2 holds query, key and value in one matrix: whichever of the three is asked for, all three are changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from intrinsic.errors import SpecError
+from intrinsic.methods.architecture import Block, blocks_of, shape_of
+from intrinsic.methods.base import Pretrained, options_of
+from intrinsic.methods.options import (
+    FourierFtOptions,
+    Ia3Options,
+    LoraOptions,
+    Matrix,
+    RandLoraOptions,
+    UniLoraOptions,
+    VeraOptions,
+)
+from intrinsic.methods.partial import Extension, PartialFineTuning
+from intrinsic.methods.saved import Identity
+from intrinsic.seeds import derive
+from intrinsic.spec import Frozen, MethodSpec, SeedSpec
+
+ADAPTER = "intrinsic"
+"""The name that peft's parameters carry."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a peft configuration is made from."""
+
+    model: nn.Module
+    blocks: tuple[Block, ...]
+    options: Any
+    seed: int
+    """For what peft draws and does not train; 31 bits, as numpy wants."""
+
+    def targets(self) -> list[str]:
+        return targets_of(self.blocks, self.options.matrices)
+
+
+def targets_of(blocks: Sequence[Block], matrices: Sequence[Matrix]) -> list[str]:
+    """Names of the linear maps, each once, in the order of blocks."""
+    found: dict[str, None] = {}
+    for block in blocks:
+        for attention in block.attentions:
+            places = {"q": attention.query, "k": attention.key, "v": attention.value, "o": attention.output}
+            found.update(dict.fromkeys(places[m] for m in matrices if m in places))
+        if "ffn" in matrices:
+            found.update(dict.fromkeys((*block.ffn.inputs, block.ffn.output)))
+    return list(found)
+
+
+def _lora(plan: _Plan) -> dict[str, Any]:
+    given: LoraOptions = plan.options
+    alpha = given.rank if given.alpha is None else given.alpha
+    return {"r": given.rank, "lora_alpha": alpha, "lora_dropout": given.dropout, "target_modules": plan.targets()}
+
+
+def _ia3(plan: _Plan) -> dict[str, Any]:
+    outputs = [block.ffn.output for block in plan.blocks]
+    return {"target_modules": targets_of(plan.blocks, ("k", "v")) + outputs, "feedforward_modules": outputs}
+
+
+def _vera(plan: _Plan) -> dict[str, Any]:
+    given: VeraOptions = plan.options
+    return {
+        "r": given.rank,
+        "d_initial": given.start,
+        "projection_prng_key": plan.seed,
+        "target_modules": plan.targets(),
+    }
+
+
+def _unilora(plan: _Plan) -> dict[str, Any]:
+    given: UniLoraOptions = plan.options
+    return {
+        "r": given.rank,
+        "theta_d_length": given.size,
+        "proj_seed": plan.seed,
+        "target_modules": plan.targets(),
+    }
+
+
+def _fourierft(plan: _Plan) -> dict[str, Any]:
+    given: FourierFtOptions = plan.options
+    targets = plan.targets()
+    for name in targets:
+        inputs, outputs = shape_of(plan.model.get_submodule(name))
+        if given.frequencies > inputs * outputs:
+            raise SpecError(
+                f"frequencies must be at most the {inputs * outputs} entries of {name!r}, got {given.frequencies}"
+            )
+    return {
+        "n_frequency": given.frequencies,
+        "scaling": given.scale,
+        "random_loc_seed": plan.seed,
+        "target_modules": targets,
+    }
+
+
+def _randlora(plan: _Plan) -> dict[str, Any]:
+    given: RandLoraOptions = plan.options
+    alpha = 20 * given.rank if given.alpha is None else given.alpha
+    return {
+        "r": given.rank,
+        "randlora_alpha": alpha,
+        "projection_prng_key": plan.seed,
+        "target_modules": plan.targets(),
+    }
+
+
+@dataclass(frozen=True)
+class _Kind:
+    config: str
+    """Name of the configuration in peft."""
+    options: type[Frozen]
+    settings: Callable[[_Plan], dict[str, Any]]
+
+
+KINDS: dict[str, _Kind] = {
+    "lora": _Kind("LoraConfig", LoraOptions, _lora),
+    "ia3": _Kind("IA3Config", Ia3Options, _ia3),
+    "vera": _Kind("VeraConfig", VeraOptions, _vera),
+    "unilora": _Kind("UniLoraConfig", UniLoraOptions, _unilora),
+    "fourierft": _Kind("FourierFTConfig", FourierFtOptions, _fourierft),
+    "randlora": _Kind("RandLoraConfig", RandLoraOptions, _randlora),
+}
+
+
+def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+    """Raises SpecError without the extra `peft`, ModelError for an architecture that the map does not hold."""
+    kind = KINDS[spec.name]
+    options = options_of(kind.options, spec)
+    peft = _peft(spec.name)
+
+    def extend(model: nn.Module) -> Extension:
+        seed = derive(seeds.projection, "method", spec.name) % 2**31
+        settings = kind.settings(_Plan(model, blocks_of(model, spec.name), options, seed))
+        first = model.get_submodule(settings["target_modules"][0])
+        config = getattr(peft, kind.config)(**settings, fan_in_fan_out=not isinstance(first, nn.Linear))
+        return _inject(model, config, derive(seeds.initialisation, "method", spec.name))
+
+    return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
+
+
+def _inject(model: nn.Module, config: Any, seed: int) -> Extension:
+    tuners = import_module("peft.mapping").PEFT_TYPE_TO_TUNER_MAPPING
+    before = {id(p) for p in model.parameters()}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        tuner = tuners[config.peft_type](model, config, adapter_name=ADAPTER)
+    added = [p for p in model.parameters() if id(p) not in before and p.requires_grad]
+    return Extension(tuple(added), fold=lambda: _unload(model, tuner))
+
+
+def _unload(model: nn.Module, tuner: Any) -> None:
+    tuner.merge_and_unload(progressbar=False, safe_merge=False)
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+
+
+def _peft(method: str) -> Any:
+    try:
+        return import_module("peft")
+    except ImportError as error:
+        raise SpecError(
+            f"method {method!r} comes in an extra that is not installed: pip install 'intrinsic[peft]'"
+        ) from error
