@@ -103,6 +103,31 @@ CASES |= {
         "randlora", lambda s: sum(-(-min(i, o) // R) * (R + min(i, o)) for i, o in linear(s, "q", "v")), rank=R
     ),
 }
+LENGTH, MLP = 4, 5
+
+
+def prefix(method: str, formula: Callable[[Shape], int], **more: object) -> Case:
+    return case(method, formula, length=LENGTH, identity=False, mergeable=False, **more)
+
+
+def flat(s: Shape) -> int:
+    """2 l kv an attention: 2ld where keys are as wide as the model."""
+    return s.attentions * 2 * LENGTH * s.kv
+
+
+def by_mlp(s: Shape) -> int:
+    groups = 3 if s.attentions > s.blocks else 1
+    return groups * (LENGTH * D + D * MLP + MLP) + s.attentions * 2 * s.kv * (MLP + 1)
+
+
+CASES |= {
+    "prefix": prefix("prefix", by_mlp, stored=flat, mlp_width=MLP),
+    "prefix without mlp": prefix("prefix", flat, mlp_width=None),
+    "mam": prefix(
+        "mam", lambda s: by_mlp(s) + s.blocks * ADAPTER, stored=lambda s: flat(s) + s.blocks * ADAPTER, bottleneck=R,
+        mlp_width=MLP,
+    ),
+}  # fmt: skip
 RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
 every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
 

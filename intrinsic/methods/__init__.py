@@ -78,6 +78,13 @@ METHODS: dict[str, Method] = {
         o.PRESETS["multi-head-parallel"],
         transformer=True,
     ),
+    "mam": Method("prefixes and a scaled parallel adapter (He et al. 2022)", "mam", o.MamOptions, transformer=True),
+    "prefix": Method(
+        "keys and values before those of every attention (Li and Liang 2021)",
+        "prefix",
+        o.PrefixOptions,
+        transformer=True,
+    ),
     "lora": _peft("W + (alpha / rank) B A (Hu et al. 2021)", o.LoraOptions),
     "ia3": _peft("keys, values and hidden units scaled (Liu et al. 2022)", o.Ia3Options),
     "vera": _peft("LoRA with shared random A and B, two vectors trained (Kopiczko et al. 2024)", o.VeraOptions),
