@@ -125,7 +125,7 @@ class TrialRow(Frozen):
     """A trial as the measurement lists it."""
 
     trial_id: str
-    role: Literal["baseline-rate", "baseline", "subspace-rate", "search"]
+    role: Literal["baseline-rate", "baseline", "subspace-rate", "search", "guard"]
     d: int | None
     seed: int
     learning_rate: float

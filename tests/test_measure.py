@@ -90,9 +90,11 @@ def test_it_finds_the_known_d90_and_tells_the_whole_story(tmp_path):
     assert tuple(row.score for row in rows(result, "baseline")) == out.baseline.scores
     assert [row.learning_rate for row in rows(result, "subspace-rate")] == [2e-3, 4e-3, 8e-3]
     assert {row.d for row in rows(result, "subspace-rate")} == {91}  # sqrt(8 * 1024)
-    assert [(row.d, row.seed, row.score) for row in rows(result, "search")] == [
+    searched = [row for row in out.trials if row.role in ("search", "guard")]
+    assert [(row.d, row.seed, row.score) for row in searched] == [
         (point.d, point.seed, point.score) for point in out.search.points
     ]
+    assert [row.role == "guard" for row in searched] == [point.rate_factor != 1 for point in out.search.points]
     assert out.cost.trials == len(out.trials)
     assert out.cost.steps == 10 * len(out.trials)
     assert out.cost.seconds == 1.5 * len(out.trials)

@@ -35,6 +35,7 @@ from intrinsic.errors import SpecError
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
 from intrinsic.measurement.campaign import Campaign
+from intrinsic.measurement.checks import check_bracket, check_settings
 from intrinsic.measurement.estimate import Estimate, estimate
 from intrinsic.measurement.events import News, OnNews, SearchState, TargetKnown, TrialNews
 from intrinsic.measurement.plan import Plan, Role, answer, signed, signed_score, unsigned
@@ -84,9 +85,12 @@ def measure(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
+        if runner is None and not store.measured(spec.id):  # a finished measurement is repeated without its model
+            from intrinsic.trial import check_trial
+
+            check_settings(spec)
+            check_bracket(spec, check_trial)
         campaign = Campaign(spec, store, executor, on_event)
-        if runner is None:
-            _check_bracket(spec, store)
         findings = _investigate(campaign)
         result = MeasureResult(
             run=MeasureRun(measure_id=spec.id, spec=spec, command=again, started=started),
@@ -95,23 +99,6 @@ def measure(
         )
         store.put_measurement(result)
     return result
-
-
-def _check_bracket(spec: MeasureSpec, store: Store) -> None:
-    """Refuse a bracket whose ends the model cannot meet before the baseline has been paid for."""
-    first = [Plan(role, 0, min(spec.baseline_rates)).trial(spec) for role in ("baseline-rate", "baseline")]
-    if any(store.answer(trial.id) for trial in first):
-        return  # it was checked when they were run; a resumed measurement starts without loading the model
-    from intrinsic.trial import check_trial
-
-    dims = dimensions(spec.search)
-    for d in (dims[0], dims[-1]):
-        try:
-            check_trial(Plan("search", 0, spec.subspace_rates[0], d).trial(spec))
-        except SpecError as error:
-            raise SpecError(
-                f"the bracket from d={dims[0]} to d={dims[-1]} (--low and --high, or --grid): {error}"
-            ) from error
 
 
 def _investigate(campaign: Campaign) -> _Findings:

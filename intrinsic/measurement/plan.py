@@ -92,10 +92,10 @@ def unsigned(found: SearchResult, facts: TrialTrain) -> SearchResult:
 
 
 def row(plan: Plan, result: TrialResult) -> TrialRow:
-    """The trial as the measurement lists it; a guard is a trial of the search with another rate."""
+    """The trial as the measurement lists it."""
     return TrialRow(
         trial_id=result.run.trial_id,
-        role=plan.stream,
+        role=plan.role,
         d=plan.d,
         seed=plan.seed,
         learning_rate=plan.rate,

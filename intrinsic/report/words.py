@@ -91,7 +91,8 @@ def model(spec: MeasureSpec) -> str:
 
 def budget(optim: OptimSpec) -> str:
     """100 steps of 32."""
-    length = f"{optim.steps} steps" if optim.steps is not None else f"{optim.epochs:g} epochs"
+    number, unit = (f"{optim.epochs:g}", "epoch") if optim.steps is None else (str(optim.steps), "step")
+    length = f"{number} {unit}{'' if number == '1' else 's'}"
     return f"{length}, batch {optim.batch_size * optim.accumulate}"
 
 

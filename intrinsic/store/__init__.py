@@ -157,6 +157,10 @@ class Store:
         write_atomically(self._results / f"{result.run.measure_id}.json", text)
         write_atomically(self.path / "result.json", text)
 
+    def measured(self, measure_id: str) -> bool:
+        """Whether this measurement has been finished here."""
+        return (self._results / f"{measure_id}.json").is_file()
+
     def _prepare(self) -> None:
         """Not when the store is opened: a command that is refused before its first trial leaves nothing behind."""
         if not self._prepared:
