@@ -41,6 +41,8 @@ class Shape:
     decoder: bool = False
     """It classifies at the last token."""
     post_norm: bool = False
+    embedding: int | None = None
+    """Width of the token embeddings, where it is not D."""
     norm: int = 2 * D
     """Parameters of one layer norm."""
 
@@ -49,7 +51,7 @@ SHAPES = {
     "bert": Shape(post_norm=True),
     "roberta": Shape(post_norm=True),
     "distilbert": Shape(post_norm=True),
-    "electra": Shape(post_norm=True),
+    "electra": Shape(post_norm=True, embedding=12),
     "deberta-v2": Shape(post_norm=True),
     "gpt2": Shape(fused=True, decoder=True),
     "llama": Shape(kv=D // HEADS, inputs=2, decoder=True, norm=D),

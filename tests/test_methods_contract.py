@@ -53,6 +53,7 @@ def adapter(method: str, formula: Callable[[Shape], int], **more: object) -> Cas
 
 
 WITH_BIASES = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "gpt2", "vit")
+TEXT = tuple(name for name in SHAPES if name != "vit")
 SPLIT = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "vit")
 
 CASES = {
@@ -128,6 +129,10 @@ CASES |= {
         mlp_width=MLP,
     ),
 }  # fmt: skip
+CASES |= {
+    "prompt": prefix("prompt", lambda s: LENGTH * (s.embedding or D), on=TEXT),
+    "prompt for images": prefix("prompt", lambda s: LENGTH * D, on=("vit",), start="random"),
+}
 RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
 every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
 
@@ -220,7 +225,7 @@ def test_an_artefact_of_another_base_or_another_method_is_refused(case: str, tmp
     make(case, name).save(tmp_path)
     other = fresh(name)
     with torch.no_grad():
-        other.model.get_input_embeddings().weight.add_(1e-3)
+        next(p for p in other.model.parameters() if p.ndim > 1).add_(1e-3)
     with pytest.raises(ArtefactError, match="was trained from other base weights"):
         attach(other, CASES[case].spec, SEEDS).load(tmp_path)
     with pytest.raises(ArtefactError, match=r"was saved by .* with seeds 4 and 5, expected .* with seeds 4 and 6"):

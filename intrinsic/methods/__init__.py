@@ -85,6 +85,7 @@ METHODS: dict[str, Method] = {
         o.PrefixOptions,
         transformer=True,
     ),
+    "prompt": Method("vectors among the input embeddings (Lester et al. 2021)", "prompt", o.PromptOptions),
     "lora": _peft("W + (alpha / rank) B A (Hu et al. 2021)", o.LoraOptions),
     "ia3": _peft("keys, values and hidden units scaled (Liu et al. 2022)", o.Ia3Options),
     "vera": _peft("LoRA with shared random A and B, two vectors trained (Kopiczko et al. 2024)", o.VeraOptions),

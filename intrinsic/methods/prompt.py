@@ -1,0 +1,163 @@
+"""Prompt tuning: trained vectors among the input embeddings (Lester et al. 2021, arXiv:2104.08691).
+
+The prompt stands in front (decoders, T5's encoder), or behind the first token where a model reads the input there
+(BERT and its kin; for images Jia et al. 2022, arXiv:2203.12119, do the same). It is put in where the backbone
+begins and its places are taken out of the last hidden state where the backbone ends, so that whatever follows
+(a head at the first token, at the last that is not padding, a mean over the tokens) finds each token where it was.
+All prompt places are attended to. They take the positions of tokens: an input may be so much shorter.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from intrinsic.errors import SpecError
+from intrinsic.methods.architecture import ENCODERS, family_of, width_of
+from intrinsic.methods.base import Pretrained, generator_of, options_of
+from intrinsic.methods.options import PromptOptions
+from intrinsic.methods.partial import Extension, PartialFineTuning
+from intrinsic.methods.saved import Identity
+from intrinsic.spec import MethodSpec, SeedSpec
+
+NAME = "intrinsic_prompt"
+SPREAD = 0.5
+UNKNOWN = ("past_key_values", "position_ids", "encoder_outputs", "bool_masked_pos")
+"""Inputs of a backbone that a prompt would shift."""
+
+
+class Prompt(nn.Module):
+    """The trained vectors [p, d], and the hooks that put them in and take their places out again."""
+
+    def __init__(self, vectors: Tensor, place: int, positions: int | None) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(vectors)
+        self.place, self.positions = place, positions
+
+    def insert(self, embedded: Tensor) -> Tensor:
+        """[B, L, d] -> [B, p + L, d]."""
+        vectors = self.vectors.to(embedded.dtype).expand(len(embedded), *self.vectors.shape)
+        return torch.cat([embedded[:, : self.place], vectors, embedded[:, self.place :]], dim=1)
+
+    def remove(self, hidden: Tensor) -> Tensor:
+        """[B, p + L, d] -> [B, L, d]."""
+        return torch.cat([hidden[:, : self.place], hidden[:, self.place + len(self.vectors) :]], dim=1)
+
+    # ------------------------------------------------------------------ hooks, bound: a copied model has its own
+
+    def before_text(self, backbone: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Token ids become embeddings with the prompt among them; mask and types are lengthened."""
+        names = list(inspect.signature(backbone.forward).parameters)
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        self._check(given)
+        ids, embedded = given.pop("input_ids", None), given.pop("inputs_embeds", None)
+        if embedded is None:
+            embedded = backbone.get_input_embeddings()(ids)
+        self._check_length(embedded.shape[1])
+        for name, fill in (("attention_mask", 1), ("token_type_ids", 0)):
+            if given.get(name) is not None:
+                given[name] = self._lengthened(given[name], fill)
+        return (), {**given, "inputs_embeds": self.insert(embedded)}
+
+    def after_embedding(self, module: nn.Module, args: tuple[Any, ...], embedded: Tensor) -> Tensor:
+        """Behind the embedding of an image."""
+        return self.insert(embedded)
+
+    def after_backbone(self, backbone: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        output.last_hidden_state = self.remove(output.last_hidden_state)
+        return output
+
+    def _lengthened(self, mask: Tensor, fill: int) -> Tensor:
+        added = mask.new_full((len(mask), len(self.vectors)), fill)
+        return torch.cat([mask[:, : self.place], added, mask[:, self.place :]], dim=1)
+
+    def _check(self, given: dict[str, Any]) -> None:
+        for name in UNKNOWN:
+            value = given.get(name)
+            empty = value is None or (name == "past_key_values" and value.get_seq_length() == 0)
+            if not empty:
+                raise SpecError(f"a model with a prompt takes no {name}: call it on the whole input, not from a cache")
+
+    def _check_length(self, length: int) -> None:
+        if self.positions is not None and len(self.vectors) + length > self.positions:
+            raise SpecError(
+                f"a prompt of {len(self.vectors)} and an input of {length} tokens are more than the model's "
+                f"{self.positions} positions: lower max_length to {self.positions - len(self.vectors)}"
+            )
+
+
+def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+    """A prompt of length p at the backbone's input: p d parameters, d the width of its embeddings.
+
+    generate() from a cache, and the layers' hidden states (which keep the prompt's places), are not provided for.
+    """
+    options = options_of(PromptOptions, spec)
+
+    def extend(model: nn.Module) -> Extension:
+        family = family_of(model, spec.name)
+        backbone = _backbone(model)
+        vectors = _start(loaded, backbone, options, generator_of(seeds, "prompt"))
+        prompt = Prompt(vectors.clone(), int(family in ENCODERS), _positions(backbone))
+        backbone.add_module(NAME, prompt)
+        if family == "vit":
+            backbone.embeddings.register_forward_hook(prompt.after_embedding)
+        else:
+            backbone.register_forward_pre_hook(prompt.before_text, with_kwargs=True)
+        if not _has_decoder(backbone):  # its hidden state is the decoder's, where no prompt stands
+            backbone.register_forward_hook(prompt.after_backbone)
+        return Extension((prompt.vectors,), plain=False)
+
+    return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
+
+
+def _backbone(model: nn.Module) -> Any:
+    """The first pretrained model within, without its head."""
+    return next(module for module in model.modules() if isinstance(module, PreTrainedModel)).base_model
+
+
+def _has_decoder(backbone: Any) -> bool:
+    return bool(backbone.config.is_encoder_decoder) and hasattr(backbone, "decoder")
+
+
+def _positions(backbone: nn.Module) -> int | None:
+    """Rows of the position table that tokens may use; RoBERTa counts from padding_idx + 1."""
+    for name, module in backbone.named_modules():
+        if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return None
+
+
+def _start(loaded: Pretrained, backbone: Any, options: PromptOptions, generator: torch.Generator) -> Tensor:
+    """The first vectors, [p, d]."""
+    table: Any = backbone.get_input_embeddings()
+    weight: Tensor = next(backbone.parameters())
+    if options.start == "random":
+        width = table.weight.shape[1] if isinstance(table, nn.Embedding) else width_of(backbone)
+        drawn = torch.empty(options.length, width).uniform_(-SPREAD, SPREAD, generator=generator)
+        return drawn.to(weight)
+    if not isinstance(table, nn.Embedding):
+        raise SpecError(f"start {options.start!r} needs token embeddings, and this model reads images: use 'random'")
+    rows = _words(loaded, options) if options.start == "text" else _vocabulary(loaded, table, options.length, generator)
+    return table.weight.detach()[rows]
+
+
+def _words(loaded: Pretrained, options: PromptOptions) -> list[int]:
+    tokenizer = loaded.preprocessor
+    if not callable(tokenizer):
+        raise SpecError("start 'text' needs a tokenizer to read the text, and this model has none: use 'vocabulary'")
+    ids: list[int] = tokenizer(options.text, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise SpecError(f"the text a prompt starts from must hold at least one token, got {options.text!r}")
+    return [ids[i % len(ids)] for i in range(options.length)]
+
+
+def _vocabulary(loaded: Pretrained, table: nn.Embedding, length: int, generator: torch.Generator) -> list[int]:
+    """Rows drawn without replacement, while there are any, among the tokens that are no special ones."""
+    special = {table.padding_idx, *getattr(loaded.preprocessor, "all_special_ids", ())}
+    words = [row for row in range(table.num_embeddings) if row not in special]
+    order = torch.randperm(len(words), generator=generator).tolist()
+    return [words[order[i % len(order)]] for i in range(length)]

@@ -1,0 +1,154 @@
+"""Prompt tuning: what stands around the backbone must not notice where the prompt is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from method_models import POSITIONS, SHAPES, D, batch_of, fresh, logits
+from model_folders import load
+from torch import Tensor
+from toy import Loaded
+
+from intrinsic.errors import SpecError
+from intrinsic.methods import attach
+from intrinsic.methods.base import Trainable
+from intrinsic.models.pooling import MeanPooled
+from intrinsic.spec import MethodSpec, SeedSpec
+
+LENGTH = 3
+TEXT = [n for n in SHAPES if n != "vit"]
+
+
+def lay(loaded: Any, seeds: SeedSpec | None = None, **options: object) -> Trainable:
+    settings = {"length": LENGTH, "start": "random", **options}
+    return attach(loaded, MethodSpec(name="prompt", options=settings), seeds or SeedSpec())
+
+
+def vectors(made: Trainable) -> Tensor:
+    return next(p for n, p in made.named_parameters() if "intrinsic_prompt" in n).detach()
+
+
+@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_right_padding_changes_no_logit(name: str, implementation: str) -> None:
+    loaded = fresh(name)
+    if name != "deberta-v2":
+        loaded.model.set_attn_implementation(implementation)
+    lay(loaded)
+    padded = logits(loaded.model, batch_of(name, extra=2))
+    torch.testing.assert_close(padded, logits(loaded.model, batch_of(name)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "roberta"])
+def test_each_row_is_answered_as_it_is_alone(name: str) -> None:
+    loaded, batch = fresh(name), batch_of(name)
+    lay(loaded)
+    together = logits(loaded.model, batch)
+    for row in range(3):
+        length = int(batch["attention_mask"][row].sum())
+        alone = {key: value[row : row + 1, :length] for key, value in batch.items()}
+        torch.testing.assert_close(logits(loaded.model, alone)[0], together[row], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "place"), [("bert", 1), ("electra", 1), ("distilbert", 1), ("gpt2", 0), ("llama", 0)])
+def test_a_prompt_of_words_is_the_model_on_those_words(name: str, place: int) -> None:
+    """Vectors equal to embeddings of words do what the words themselves do at the same places."""
+    loaded, batch = fresh(name), batch_of(name)
+    made = lay(loaded)
+    words = torch.tensor([5, 9, 17])
+    with torch.no_grad():
+        next(p for n, p in made.named_parameters() if "intrinsic_prompt" in n).copy_(
+            loaded.model.get_input_embeddings().weight[words]
+        )
+    ids = batch["input_ids"]
+    spoken = torch.cat([ids[:, :place], words.expand(len(ids), -1), ids[:, place:]], dim=1)
+    expected = logits(fresh(name).model, {"input_ids": spoken, "attention_mask": (spoken != 0).long()})
+    torch.testing.assert_close(logits(loaded.model, batch), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "t5", "vit"])
+def test_a_mean_is_taken_over_the_tokens_alone(name: str) -> None:
+    backbone = fresh(name).model.base_model
+    pooled = MeanPooled(backbone.get_encoder() if name == "t5" else backbone, 2).eval()
+    lay(Loaded(pooled), start="random")
+    seen: list[Tensor] = []
+    pooled.backbone.register_forward_hook(lambda module, args, output: seen.append(output.last_hidden_state))
+    logits(pooled, batch_of(name))
+    assert seen[0].shape == (3, 5 if name == "vit" else 6, D)
+    if name != "vit":
+        padded = logits(pooled, batch_of(name, extra=2))
+        torch.testing.assert_close(padded, logits(pooled, batch_of(name)), rtol=1e-4, atol=1e-5)
+
+
+def test_the_pooler_within_bert_reads_the_first_token() -> None:
+    loaded = fresh("bert")
+    lay(loaded)
+    seen: list[Tensor] = []
+    loaded.model.bert.register_forward_hook(lambda module, args, output: seen.append(output.last_hidden_state))
+    loaded.model.bert.pooler.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    logits(loaded.model, batch_of("bert"))
+    assert torch.equal(seen[0][:, 0], seen[1][:, 0])
+
+
+class TestStart:
+    def test_random_vectors_lie_within_a_half(self) -> None:
+        drawn = vectors(lay(fresh("bert"), length=200))
+        assert drawn.abs().max() <= 0.5
+        torch.testing.assert_close(drawn.std().item(), 12**-0.5, rtol=0.05, atol=0)
+        assert not torch.equal(drawn, vectors(lay(fresh("bert"), SeedSpec(initialisation=1), length=200)))
+
+    def test_vocabulary_draws_words_and_no_special_token(self, folders: dict[str, Any]) -> None:
+        loaded = load(folders["bert"])
+        table = loaded.model.get_input_embeddings().weight
+        special = set(loaded.preprocessor.all_special_ids)
+        drawn = vectors(lay(loaded, start="vocabulary", length=40))
+        rows = [int((table == row).all(dim=1).nonzero()) for row in drawn]
+        assert set(rows) == set(range(len(table))) - special
+
+    def test_text_gives_its_words_over_and_over(self, folders: dict[str, Any]) -> None:
+        loaded = load(folders["gpt2"])
+        ids = loaded.preprocessor("a good film", add_special_tokens=False)["input_ids"]
+        expected = loaded.model.get_input_embeddings().weight.detach()[ids + ids[:1]]
+        assert torch.equal(vectors(lay(loaded, start="text", text="a good film", length=4)), expected)
+
+    @pytest.mark.parametrize(
+        ("name", "options", "told"),
+        [
+            ("vit", {"start": "vocabulary"}, "start 'vocabulary' needs token embeddings, and this model reads images"),
+            ("bert", {"start": "text", "text": "good"}, "start 'text' needs a tokenizer"),
+            ("bert", {"start": "text"}, "a text goes with start 'text' and only with it"),
+            ("bert", {"text": "good"}, "a text goes with start 'text' and only with it"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, name: str, options: dict[str, object], told: str) -> None:
+        with pytest.raises(SpecError, match=told):
+            lay(fresh(name), **options)
+
+    def test_an_empty_text_is_refused(self, folders: dict[str, Any]) -> None:
+        with pytest.raises(SpecError, match="must hold at least one token, got ''"):
+            lay(load(folders["bert"]), start="text", text="")
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "gpt2"])
+def test_an_input_that_leaves_no_room_is_refused(name: str) -> None:
+    loaded = fresh(name)
+    lay(loaded)
+    full = torch.full((1, POSITIONS - LENGTH), 4)
+    start = 1 if name == "roberta" else 0
+    assert logits(loaded.model, {"input_ids": full}).shape == (1, 3)
+    told = f"a prompt of {LENGTH} and an input of {POSITIONS - LENGTH + 1} tokens are more than the model's {POSITIONS}"
+    with pytest.raises(SpecError, match=told):
+        loaded.model(input_ids=torch.full((1, POSITIONS - LENGTH + 1), 4))
+    assert loaded.model.config.max_position_embeddings == POSITIONS + start
+
+
+def test_a_cache_and_given_positions_are_refused() -> None:
+    loaded = fresh("gpt2")
+    lay(loaded)
+    with pytest.raises(SpecError, match="takes no position_ids: call it on the whole input"):
+        loaded.model(input_ids=torch.full((1, 4), 4), position_ids=torch.arange(4)[None])
+    cache = fresh("gpt2").model.transformer(input_ids=torch.full((1, 4), 4), use_cache=True).past_key_values
+    with pytest.raises(SpecError, match="takes no past_key_values"):
+        loaded.model(input_ids=torch.full((1, 4), 4), past_key_values=cache)
