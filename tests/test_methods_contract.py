@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from method_models import SHAPES, D, F, Shape, batch_of, fresh, logits, train
 
 from intrinsic.errors import ArtefactError
-from intrinsic.methods import METHODS, attach
+from intrinsic.methods import METHODS, attach, reload
 from intrinsic.methods.base import Trainable, is_under
 from intrinsic.models.quiet import quiet
 from intrinsic.spec import MethodSpec, SeedSpec
@@ -196,6 +197,7 @@ def test_a_trained_model_is_saved_loaded_and_merged(case: str, name: str, tmp_pa
     again.load(tmp_path)
     assert torch.equal(logits(again.model, batch), expected)
     assert again.parameters_stored == trained.parameters_stored
+    assert torch.equal(logits(reload(tmp_path, fresh(name)).model, batch), expected)
     merged = trained.merge()
     torch.testing.assert_close(logits(merged, batch), expected, rtol=0, atol=1e-5)
     if CASES[case].mergeable:
@@ -272,3 +274,24 @@ def test_a_copy_is_independent(case: str) -> None:
             parameter.add_(0.1)
     assert torch.equal(logits(made.model, batch), expected)
     assert not torch.equal(logits(copied, batch), expected)
+
+
+def test_what_is_no_artefact_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"cannot read .*method\.safetensors: "):
+        reload(tmp_path, fresh("bert"))
+    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "method.safetensors")
+    with pytest.raises(ArtefactError, match="is not a method saved by this version: identity: Field required"):
+        reload(tmp_path, fresh("bert"))
+    (tmp_path / "method.safetensors").write_bytes(b"not this")
+    with pytest.raises(ArtefactError, match="cannot read"):
+        reload(tmp_path, fresh("bert"))
+
+
+def test_changed_numbers_are_noticed(tmp_path: Path) -> None:
+    make("bitfit", "bert").save(tmp_path)
+    path = tmp_path / "method.safetensors"
+    body = bytearray(path.read_bytes())
+    body[-3] ^= 1
+    path.write_bytes(bytes(body))
+    with pytest.raises(ArtefactError, match="is damaged: its tensors are not those that were saved"):
+        make("bitfit", "bert").load(tmp_path)

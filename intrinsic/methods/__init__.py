@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intrinsic.errors import UnknownName
@@ -102,6 +103,18 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
     model, ModelError if it looks for parts that the model does not have.
     """
     trainable: Trainable = _module(_known(spec)).attach(loaded, spec, seeds)
+    return trainable
+
+
+def reload(folder: str | Path, loaded: Pretrained) -> Trainable:
+    """The model that any method but full and subspace has saved, on a fresh copy of its base model.
+
+    The artefact says which method, options and seeds; so does not a subspace's (see Subspace.from_pretrained).
+    Raises ArtefactError if the artefact is damaged or the base model another one.
+    """
+    identity = import_module("intrinsic.methods.saved").read_header(folder).identity
+    trainable = attach(loaded, identity.method, identity.seeds)
+    trainable.load(folder)
     return trainable
 
 
