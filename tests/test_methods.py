@@ -239,6 +239,11 @@ def test_a_subspace_of_what_has_no_parameters_of_its_own_is_refused(of: str) -> 
         attach(loaded(), subspace(of=of), SeedSpec())
 
 
+def test_adalora_has_no_subspace() -> None:
+    with pytest.raises(SpecError, match="moves its ranks in training"):
+        attach(loaded(), subspace(of="adalora"), SeedSpec())
+
+
 def test_options_are_checked() -> None:
     for call in (lambda s: attach(loaded(), s, SeedSpec()), lambda s: check_fit(loaded(), s)):
         with pytest.raises(

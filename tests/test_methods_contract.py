@@ -97,6 +97,7 @@ CASES |= {
     "lora everywhere": case(
         "lora", lambda s: low_rank(s, *"qkvo", "ffn"), rank=R, alpha=5.0, dropout=0.1, matrices=(*"qkvo", "ffn")
     ),
+    "adalora": case("adalora", lambda s: sum(3 * (i + o + 1) for i, o in linear(s, "q", "v")), rank=2),
     "ia3": case("ia3", lambda s: s.attentions * (3 * D if s.fused else 2 * s.kv) + s.blocks * F),
     "vera": case("vera", lambda s: sum(R + o for _, o in linear(s, "q", "v")), rank=R),
     "unilora": case("unilora", lambda s: 50, rank=R, size=50, identity=False),

@@ -113,6 +113,53 @@ def test_lora_starts_from_the_initialisation_seed_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+class TestAdaLora:
+    def train(self, made: Trainable, total: int) -> list[int]:
+        """Ranks that are left after each step, with the loop's own calls."""
+        optimizer, left, batch = torch.optim.AdamW(list(made.parameters()), lr=1e-2), [], batch_of("bert")
+        made.model.train()
+        for step in range(1, total + 1):
+            answer = made.model(**batch).logits
+            (nn.functional.cross_entropy(answer, torch.tensor([0, 1, 2])) + made.penalty()).backward()
+            optimizer.step()
+            made.after_step(step, total)
+            optimizer.zero_grad()
+            left.append(int(sum((p != 0).sum() for n, p in made.named_parameters() if "lora_E" in n)))
+        return left
+
+    def test_the_ranks_fall_to_the_budget_and_stay_there(self) -> None:
+        left = self.train(make("bert", "adalora", rank=2, first_rank=4), 30)
+        assert left[:3] == [4 * 4] * 3
+        assert all(a >= b for a, b in zip(left, left[1:], strict=False))
+        assert left[-10:] == [2 * 4] * 10
+
+    def test_the_penalty_is_the_distance_from_orthogonal_matrices(self) -> None:
+        made = make("bert", "adalora", rank=2, orthogonality=0.25)
+        gaps = []
+        for name, p in made.named_parameters():
+            if "lora_A" in name or "lora_B" in name:
+                m = p.detach() if "lora_A" in name else p.detach().T
+                gaps.append(float(torch.linalg.matrix_norm(m @ m.T - torch.eye(3))))
+        torch.testing.assert_close(float(made.penalty()), 0.25 * sum(gaps) / len(gaps))
+        assert len(gaps) == 8
+
+    def test_the_loop_makes_the_calls(self) -> None:
+        from intrinsic.spec import ModelSpec, OptimSpec, TaskSpec, TrialSpec
+        from intrinsic.trial import run_trial
+
+        trial = TrialSpec(
+            task=TaskSpec(name="digits", limit=64, eval_limit=32),
+            model=ModelSpec(name="vit-tiny"),
+            method=MethodSpec(name="adalora", options={"rank": 1, "first_rank": 3}),
+            optim=OptimSpec(learning_rate=1e-2, steps=12, batch_size=8),
+        )
+        assert run_trial(trial).run.status == "ok"
+
+    def test_ranks_that_cannot_fall_are_refused(self) -> None:
+        with pytest.raises(SpecError, match="first_rank must be more than rank 4, got 4"):
+            make("bert", "adalora", rank=4, first_rank=4)
+
+
 def test_merging_leaves_nothing_of_peft_behind() -> None:
     merged = make("bert", "lora").merge()
     assert not any(type(module).__module__.startswith("peft") for module in merged.modules())

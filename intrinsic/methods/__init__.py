@@ -88,6 +88,7 @@ METHODS: dict[str, Method] = {
     ),
     "prompt": Method("vectors among the input embeddings (Lester et al. 2021)", "prompt", o.PromptOptions),
     "lora": _peft("W + (alpha / rank) B A (Hu et al. 2021)", o.LoraOptions),
+    "adalora": _peft("LoRA whose ranks compete for a budget (Zhang et al. 2023)", o.AdaLoraOptions),
     "ia3": _peft("keys, values and hidden units scaled (Liu et al. 2022)", o.Ia3Options),
     "vera": _peft("LoRA with shared random A and B, two vectors trained (Kopiczko et al. 2024)", o.VeraOptions),
     "unilora": _peft("LoRA whose entries are few shared numbers (Li et al. 2025)", o.UniLoraOptions),

@@ -106,6 +106,14 @@ class Trainable(ABC):
     def parameters_trained(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def penalty(self) -> Tensor | float:
+        """What the method adds to the loss of a step, at the present parameters; here nothing."""
+        return 0.0
+
+    def after_step(self, step: int, total: int) -> None:
+        """Called after the optimiser's step, counted from 1, while the gradients are still there; here nothing."""
+        return
+
     @property
     def mergeable(self) -> bool:
         """Whether merge() leaves the original architecture, with nothing added to it."""

@@ -160,3 +160,23 @@ class RandLoraOptions(Frozen):
     alpha: Positive | None = None
     """None: 20 times the rank."""
     matrices: Matrices = ("q", "v")
+
+
+class AdaLoraOptions(Frozen):
+    """Zhang et al. 2023 (arXiv:2303.10512): W + P diag(e) Q, whose entries of e compete for a shrinking budget."""
+
+    rank: PositiveInt = 8
+    """Mean rank that is left."""
+    first_rank: PositiveInt | None = None
+    """Of every matrix at the start; None: half as much again as rank."""
+    alpha: Positive | None = None
+    """None: alpha = rank."""
+    matrices: Matrices = ("q", "v")
+    orthogonality: float = Field(default=0.5, ge=0, allow_inf_nan=False)
+    """Weight of the mean of |P^T P - 1| and |Q Q^T - 1| (Frobenius) in the loss."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AdaLoraOptions:
+        if self.first_rank is not None and self.first_rank <= self.rank:
+            raise ValueError(f"first_rank must be more than rank {self.rank}, got {self.first_rank}")
+        return self

@@ -21,6 +21,14 @@ def _nothing() -> None:
     """The method has put nothing into the model that would have to be folded in or settled."""
 
 
+def _no_penalty() -> float:
+    return 0.0
+
+
+def _no_upkeep(step: int, total: int) -> None:
+    """The method leaves all to the optimiser."""
+
+
 def _as_it_is(trained: dict[str, Tensor]) -> dict[str, Tensor]:
     return trained
 
@@ -38,6 +46,8 @@ class Extension:
     """Replaces what only training needs by what it makes."""
     stored: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _as_it_is
     """Trained tensors by name -> those that settling would leave."""
+    penalty: Callable[[], Tensor | float] = _no_penalty
+    after_step: Callable[[int, int], None] = _no_upkeep
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,12 @@ class PartialFineTuning(Trainable):
         with torch.no_grad():
             for name, tensor in state.items():
                 own[name].copy_(tensor)
+
+    def penalty(self) -> Tensor | float:
+        return self._extension.penalty()
+
+    def after_step(self, step: int, total: int) -> None:
+        self._extension.after_step(step, total)
 
     def merge(self) -> nn.Module:
         self._extension.settle()

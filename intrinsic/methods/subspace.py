@@ -98,6 +98,8 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
 def _inner(spec: MethodSpec) -> MethodSpec:
     if spec.of in (None, "full", "subspace"):
         raise SpecError(f"a subspace lies over the parameters of a method with parameters of its own, got {spec.of!r}")
+    if spec.of == "adalora":
+        raise SpecError("adalora moves its ranks in training, which no fixed subspace of them can follow: take 'lora'")
     return MethodSpec(name=str(spec.of), options=spec.options)
 
 

@@ -10,6 +10,7 @@ then refuses to load. Counts, summed over the chosen W:
     vera       rank + outputs
     unilora    `size`, in all
     fourierft  `frequencies`
+    adalora    first_rank (inputs + outputs + 1)
     randlora   n (rank + min(inputs, outputs)), n = ceil(min(inputs, outputs) / rank)
 
 GPT-2 holds query, key and value in one matrix: whichever of the three is asked for, all three are changed.
@@ -19,16 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Block, blocks_of, shape_of
 from intrinsic.methods.base import Pretrained, options_of
 from intrinsic.methods.options import (
+    AdaLoraOptions,
     FourierFtOptions,
     Ia3Options,
     LoraOptions,
@@ -44,6 +47,8 @@ from intrinsic.spec import Frozen, MethodSpec, SeedSpec
 
 ADAPTER = "intrinsic"
 """The name that peft's parameters carry."""
+UNTOLD = 10**9
+"""Steps of a training whose length is not known before its first step."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,18 @@ def _randlora(plan: _Plan) -> dict[str, Any]:
     }
 
 
+def _adalora(plan: _Plan) -> dict[str, Any]:
+    given: AdaLoraOptions = plan.options
+    return {
+        "target_r": given.rank,
+        "init_r": given.first_rank or given.rank + -(-given.rank // 2),
+        "lora_alpha": given.rank if given.alpha is None else given.alpha,
+        "orth_reg_weight": given.orthogonality,
+        "total_step": UNTOLD,
+        "target_modules": plan.targets(),
+    }
+
+
 @dataclass(frozen=True)
 class _Kind:
     config: str
@@ -140,6 +157,7 @@ class _Kind:
 
 
 KINDS: dict[str, _Kind] = {
+    "adalora": _Kind("AdaLoraConfig", AdaLoraOptions, _adalora),
     "lora": _Kind("LoraConfig", LoraOptions, _lora),
     "ia3": _Kind("IA3Config", Ia3Options, _ia3),
     "vera": _Kind("VeraConfig", VeraOptions, _vera),
@@ -172,7 +190,32 @@ def _inject(model: nn.Module, config: Any, seed: int) -> Extension:
         torch.default_generator.manual_seed(seed)
         tuner = tuners[config.peft_type](model, config, adapter_name=ADAPTER)
     added = [p for p in model.parameters() if id(p) not in before and p.requires_grad]
-    return Extension(tuple(added), fold=lambda: _unload(model, tuner))
+    fold = partial(_unload, model, tuner)
+    if config.peft_type != "ADALORA":
+        return Extension(tuple(added), fold=fold)
+    pairs = [
+        p for name, p in model.named_parameters() if p.requires_grad and (".lora_A." in name or ".lora_B." in name)
+    ]
+    return Extension(
+        tuple(added),
+        fold=fold,
+        penalty=partial(_orthogonality, pairs, config.orth_reg_weight),
+        after_step=partial(_allocate, tuner, config),
+    )
+
+
+def _orthogonality(matrices: Sequence[Tensor], weight: float) -> Tensor:
+    """weight times the mean of |M M^T - 1| over Q [r, inputs] and P [outputs, r], taken on the side of r."""
+    grams = [m @ m.T if m.shape[0] < m.shape[1] else m.T @ m for m in matrices]
+    gaps = [(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm() for gram in grams]
+    return weight * torch.stack(gaps).mean()
+
+
+def _allocate(tuner: Any, config: Any, step: int, total: int) -> None:
+    """Every rank for a tenth of the steps, the final ones for the last third; the budget falls in between."""
+    config.total_step, config.tinit, config.tfinal = total, total // 10, total // 3
+    config.deltaT = max(1, total // 100)
+    tuner.update_and_allocate(step)
 
 
 def _unload(model: nn.Module, tuner: Any) -> None:

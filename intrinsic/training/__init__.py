@@ -58,7 +58,8 @@ def fit(
 ) -> FitReport:
     """Train, evaluate, leave the model with the weights of the policy's checkpoint.
 
-    Loss: cross-entropy, or the mean squared error for regression, computed from the logits in float32.
+    Loss: cross-entropy, or the mean squared error for regression, computed from the logits in float32, plus the
+    method's own penalty if it has one (losses are reported without).
     Optimiser: AdamW (betas .9, .999, eps 1e-8) or plain SGD without momentum. Weight decay acts on
     tensors of two and more dimensions, so never on biases, norms, theta_d or lambdas. Rate: see
     :func:`rate_factor`; the gradient is clipped to norm `clip` before the step.
@@ -170,6 +171,7 @@ class _Loop:
             self.accelerator.unscale_gradients()
             norm = nn.utils.clip_grad_norm_(self.parameters, self.optim.clip)
         self.stepper.step()
+        self.trainable.after_step(step, self.total)
         self.optimizer.zero_grad()
         self.monitor.record(step, loss, norm)
 
@@ -179,7 +181,8 @@ class _Loop:
         labels = batch.pop("labels").to(self.accelerator.device, non_blocking=True)
         loss = loss_of(self._forward(self.model, batch), labels, self.task.problem) * micro.weight
         # over several processes the gradients are averaged, where their sum is wanted
-        self.accelerator.backward(loss * self.accelerator.num_processes)
+        penalised = loss + self.trainable.penalty() * micro.weight
+        self.accelerator.backward(penalised * self.accelerator.num_processes)
         return loss.detach()
 
     def _forward(self, model: nn.Module, batch: Batch) -> Tensor:
