@@ -130,7 +130,7 @@ class TestAdaLora:
     def test_the_ranks_fall_to_the_budget_and_stay_there(self) -> None:
         left = self.train(make("bert", "adalora", rank=2, first_rank=4), 30)
         assert left[:3] == [4 * 4] * 3
-        assert all(a >= b for a, b in zip(left, left[1:], strict=False))
+        assert left == sorted(left, reverse=True)
         assert left[-10:] == [2 * 4] * 10
 
     def test_the_penalty_is_the_distance_from_orthogonal_matrices(self) -> None:
@@ -140,7 +140,7 @@ class TestAdaLora:
             if "lora_A" in name or "lora_B" in name:
                 m = p.detach() if "lora_A" in name else p.detach().T
                 gaps.append(float(torch.linalg.matrix_norm(m @ m.T - torch.eye(3))))
-        torch.testing.assert_close(float(made.penalty()), 0.25 * sum(gaps) / len(gaps))
+        torch.testing.assert_close(float(made.penalty().detach()), 0.25 * sum(gaps) / len(gaps))
         assert len(gaps) == 8
 
     def test_the_loop_makes_the_calls(self) -> None:

@@ -193,20 +193,20 @@ def _inject(model: nn.Module, config: Any, seed: int) -> Extension:
     fold = partial(_unload, model, tuner)
     if config.peft_type != "ADALORA":
         return Extension(tuple(added), fold=fold)
-    pairs = [
-        p for name, p in model.named_parameters() if p.requires_grad and (".lora_A." in name or ".lora_B." in name)
-    ]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    rows = [p for name, p in trained if ".lora_A." in name]
+    columns = [p for name, p in trained if ".lora_B." in name]
     return Extension(
         tuple(added),
         fold=fold,
-        penalty=partial(_orthogonality, pairs, config.orth_reg_weight),
+        penalty=partial(_orthogonality, rows, columns, config.orth_reg_weight),
         after_step=partial(_allocate, tuner, config),
     )
 
 
-def _orthogonality(matrices: Sequence[Tensor], weight: float) -> Tensor:
-    """weight times the mean of |M M^T - 1| over Q [r, inputs] and P [outputs, r], taken on the side of r."""
-    grams = [m @ m.T if m.shape[0] < m.shape[1] else m.T @ m for m in matrices]
+def _orthogonality(rows: Sequence[Tensor], columns: Sequence[Tensor], weight: float) -> Tensor:
+    """weight times the mean of |Q Q^T - 1| over all Q [r, inputs] and |P^T P - 1| over all P [outputs, r]."""
+    grams = [q @ q.T for q in rows] + [p.T @ p for p in columns]
     gaps = [(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm() for gram in grams]
     return weight * torch.stack(gaps).mean()
 
