@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from intrinsic.records import MeasureResult
-from intrinsic.report import contents
+from intrinsic.report import contents, words
 from intrinsic.store import read_measurement
 
 HERE = Path(__file__).parent
@@ -106,8 +106,8 @@ def write_table() -> None:
 
 def row(name: str, page: dict[str, Any]) -> str:
     found, spec = page["result"], page["spec"]
-    low, high = ("…" if end is None else f"{end:,.0f}" for end in found["interval"])
-    d90 = found["status"] if found["d90"] is None else f"**{found['d90']:,}** [{low}, {high}]"
+    outcome = MeasureResult.model_validate_json((HERE / "results" / f"{name}.json").read_text()).result
+    d90 = f"**{words.dimension_cell(outcome)}** {words.interval_cell(outcome)}"
     published = "–" if page["expected"].get("d90") is None else f"{page['expected']['d90']:,}"
     layers = f", {spec['model']['layers']} layer(s)" if spec["model"]["layers"] else ""
     method = f"{'SAID' if spec['structure_aware'] else 'DID'}, {spec['projection']}"
