@@ -1,34 +1,54 @@
 """How a projection is computed fast: which kernels serve a tensor.
 
-`reference` is plain torch and runs on every device; `cpu` is compiled by numba. Both give the same P.
-INTRINSIC_KERNELS=reference in the environment, or the context manager `only("reference")`, forces the
-former.
+`reference` is plain torch, runs on every device and is the oracle; what is in COMPILED gives the same P faster.
+INTRINSIC_KERNELS in the environment, or the context manager `only(name)`, leaves one backend and the reference.
+
+A backend is a module with `serves(operation, device, dtype, dim) -> bool` and, for what it serves, any of
+
+    {fastfood,hashed,sparse}_forward(theta, seed, pieces, *options) -> one W a piece (see `pieces.Piece`)
+    {fastfood,hashed,sparse}_adjoint(grads, seed, keys, dim, *options) -> P(key)^T g of each, [len(grads), dim]
+    words(seed, key, stream, start, count), gaussians(seed, key, stream, start, count) -> [count]
+    fwht_(x) -> x, transformed in place, x [rows, p]
+
+the options being `Projection._kernel_options()`. A whole layer comes in one call.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from intrinsic.errors import UnknownName
+from intrinsic.errors import SpecError, UnknownName
 
-BACKENDS = ("auto", "reference")
+COMPILED = {"native": ("cpu", "intrinsic.kernels.native"), "numba": ("cpu", "intrinsic.kernels.cpu")}
+"""Backend -> (the type of device it is for, its module); the first that serves is taken."""
+
+BACKENDS = ("auto", "reference", *COMPILED)
 _choice = os.environ.get("INTRINSIC_KERNELS", "auto")
 if _choice not in BACKENDS:
     raise UnknownName("kernel backend in INTRINSIC_KERNELS", _choice, BACKENDS)
 
 
-def compiled(device: torch.device) -> bool:
-    """Whether the compiled CPU kernels serve tensors on this device."""
-    return _choice == "auto" and device.type == "cpu"
+def find(operation: str, device: torch.device, dtype: torch.dtype, dim: int = 0) -> Callable[..., Any] | None:
+    """The compiled `operation` for tensors of this device and dtype; None leaves it to the reference."""
+    for name, (kind, module) in COMPILED.items():
+        if kind == device.type and _choice in ("auto", name):
+            backend = importlib.import_module(module)
+            if backend.serves(operation, device, dtype, dim):
+                found: Callable[..., Any] = getattr(backend, operation)
+                return found
+    return None
 
 
 @contextmanager
 def only(backend: str) -> Iterator[None]:
-    """Use one backend inside the block; for tests and comparisons."""
+    """Use one backend inside the block, and the reference for what it does not serve; for tests and comparisons."""
     global _choice
     if backend not in BACKENDS:
         raise UnknownName("kernel backend", backend, BACKENDS)
@@ -39,15 +59,15 @@ def only(backend: str) -> Iterator[None]:
         _choice = before
 
 
-def words(seed: int, key: int, stream: int, start: int, count: int, device: torch.device) -> torch.Tensor:
+def words(seed: int, key: int, stream: int, start: int, count: int, device: torch.device) -> Tensor:
     """Words start ... start + count - 1 of a stream (word i: lane i mod 4 of counter i div 4). -> [count] int64."""
-    if compiled(device):
-        from intrinsic.kernels import cpu
+    compiled = find("words", device, torch.int64)
+    if compiled is None:
+        from intrinsic.kernels import reference
 
-        return cpu.words(seed, key, stream, start, count)
-    from intrinsic.kernels import reference
-
-    return reference.words(seed, key, stream, start, count, device)
+        return reference.words(seed, key, stream, start, count, device)
+    made: Tensor = compiled(seed, key, stream, start, count)
+    return made
 
 
 def gaussian_matrix(
@@ -58,11 +78,38 @@ def gaussian_matrix(
     shape: tuple[int, int],
     device: torch.device,
     dtype: torch.dtype,
-) -> torch.Tensor:
+) -> Tensor:
     """Standard gaussians of 65536 levels: entry e, counted from `start`, is half e mod 2 of word e div 2."""
+    compiled = find("gaussians", device, dtype)
+    if compiled is not None:
+        made: Tensor = compiled(seed, key, stream, start, shape[0] * shape[1])
+        return made.view(shape)
     from intrinsic.kernels.tables import gaussian_tensor
 
     skip, count = start % 2, shape[0] * shape[1]
     w = words(seed, key, stream, start // 2, (skip + count + 1) // 2, device)
     halves = torch.stack((w & 0xFFFF, w >> 16), dim=1).flatten()[skip : skip + count]
     return gaussian_tensor(16, device, dtype)[halves].view(shape)
+
+
+def fwht_(x: Tensor) -> Tensor:
+    """Walsh-Hadamard transform of each row, in place: y_i = sum_j (-1)^popcount(i & j) x_j, not normalised.
+
+    x [..., p], p a power of two, float32 or float64, contiguous -> x. Every backend gives the same bits.
+    Raises SpecError for another shape, dtype or layout.
+    """
+    p = x.shape[-1] if x.ndim else 0
+    if p < 1 or p & (p - 1):
+        raise SpecError(f"the last dimension must be a power of two, got shape {tuple(x.shape)}; pad with zeros")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise SpecError(f"x must be float32 or float64, got {x.dtype}; convert it first")
+    if not x.is_contiguous():
+        raise SpecError("x is transformed in place and must be contiguous, got a strided view; call .contiguous()")
+    rows, compiled = x.detach().view(-1, p), find("fwht_", x.device, x.dtype)
+    if compiled is not None:
+        compiled(rows)
+    else:
+        from intrinsic.kernels.reference import fwht
+
+        rows.copy_(fwht(rows))
+    return x

@@ -1,5 +1,7 @@
 """The kernels on CPU, compiled by numba: randomness is made in the loop, nothing is stored.
 
+For what `native` does not serve: float64, blocks of p < 128, and machines on which it could not be built.
+
 Work is cut into chunks of blocks (or rows) that threads take in turn; numba releases the interpreter lock, so
 plain Python threads suffice, as many as torch.get_num_threads() allows. Forward results are written to
 disjoint places. Adjoint sums go to one float64 accumulator a chunk and are added in the chunks' order; the
@@ -9,7 +11,7 @@ chunks depend on (n, p) alone, so the bits do not depend on the number of thread
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import sqrt
@@ -21,7 +23,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intrinsic.kernels import tables
+from intrinsic.kernels import chunks, tables
+from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import PERMUTATION, VALUES, block_size
 from intrinsic.seeds import M0, M1, W0, W1
 
@@ -32,8 +35,8 @@ _inline = njit(cache=True, nogil=True, error_model="numpy", inline="always")
 
 _M0, _M1, _W0, _W1 = np.uint64(M0), np.uint64(M1), np.uint32(W0), np.uint32(W1)
 _32 = np.uint64(32)
-_CHUNK_ELEMENTS = 1 << 16
-_ADJOINT_CHUNKS = 32
+_OPERATIONS = ("words", "fastfood_forward", "fastfood_adjoint", "hashed_forward", "hashed_adjoint")
+_COUNTERS_A_UNIT = chunks.ROWS_A_UNIT // 4
 
 
 @_inline
@@ -222,6 +225,11 @@ def _hashed_adjoint(grad, total, first, last, k0, k1, key0, key1):  # type: igno
             total[column] += -t if w[lane] >> np.uint32(31) else t
 
 
+def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:
+    """Whether this backend has `operation` for tensors of this device and dtype, and this subspace dimension."""
+    return operation in _OPERATIONS and device.type == "cpu"
+
+
 def words(seed: int, key: int, stream: int, start: int, count: int) -> Tensor:
     """As `reference.words`, on CPU."""
     skip = start % 4
@@ -231,40 +239,62 @@ def words(seed: int, key: int, stream: int, start: int, count: int) -> Tensor:
     return torch.from_numpy(out[skip : skip + count].astype(np.int64))
 
 
-def fastfood_forward(theta: Tensor, seed: int, key: int, n: int) -> Tensor:
+def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
     """As `reference.fastfood_forward`, bit for bit."""
-    p = block_size(theta.numel())
-    out = torch.empty(n, dtype=theta.dtype)
-    args = _fastfood_args(theta, seed, key, p, theta.numel())
-    blocks, source, target = -(-n // p), theta.numpy(), out.numpy()
-    _each_chunk(blocks, max(1, _CHUNK_ELEMENTS // p), lambda a, b: _fastfood_forward(source, target, a, b, p, *args))
-    return out
+    p, source = block_size(theta.numel()), theta.numpy()
+
+    def shift(piece: Piece) -> Tensor:
+        out = torch.empty(piece.n, dtype=theta.dtype)
+        args, target = _fastfood_args(theta, seed, piece.key, p, theta.numel()), out.numpy()
+        _each_chunk(
+            -(-piece.n // p), chunks.forward_size(p), lambda a, b: _fastfood_forward(source, target, a, b, p, *args)
+        )
+        return out
+
+    return [piece.moved(shift(piece)) for piece in pieces]
 
 
-def fastfood_adjoint(grad: Tensor, seed: int, key: int, d: int) -> Tensor:
-    """As `reference.fastfood_adjoint`, but for the order in which blocks are summed."""
-    p = block_size(d)
-    args = _fastfood_args(grad, seed, key, p, d)
-    source = grad.numpy()
-    return _summed(
-        -(-grad.numel() // p), d, p, grad.dtype, lambda total, a, b: _fastfood_adjoint(source, total, a, b, p, *args)
-    )
+def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
+    """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed."""
+    p = block_size(dim)
+
+    def pulled(grad: Tensor, key: int) -> Tensor:
+        args, source = _fastfood_args(grad, seed, key, p, dim), grad.numpy()
+        return _summed(grad, dim, p, lambda total, a, b: _fastfood_adjoint(source, total, a, b, p, *args))
+
+    return torch.stack([pulled(grad, key) for grad, key in zip(grads, keys, strict=True)])
 
 
-def hashed_forward(theta: Tensor, seed: int, key: int, n: int) -> Tensor:
+def hashed_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
     """P theta with one signed entry a row, bit for bit as the reference."""
-    out = torch.empty(n, dtype=theta.dtype)
-    args, source, target = _split(seed, key), theta.numpy(), out.numpy()
-    _each_chunk(-(-n // 4), _CHUNK_ELEMENTS // 4, lambda a, b: _hashed_forward(source, target, a, b, *args))
-    return out
+    source = theta.numpy()
+
+    def shift(piece: Piece) -> Tensor:
+        out = torch.empty(piece.n, dtype=theta.dtype)
+        args, target = _split(seed, piece.key), out.numpy()
+        size = chunks.forward_size(4)
+        _each_chunk(-(-piece.n // 4), size, lambda a, b: _hashed_forward(source, target, a, b, *args))
+        return out
+
+    return [piece.moved(shift(piece)) for piece in pieces]
 
 
-def hashed_adjoint(grad: Tensor, seed: int, key: int, d: int) -> Tensor:
-    """P^T grad with one signed entry a row, summed in float64."""
-    args, source = _split(seed, key), grad.numpy()
-    return _summed(
-        -(-grad.numel() // 4), d, 4, grad.dtype, lambda total, a, b: _hashed_adjoint(source, total, a, b, *args)
-    )
+def hashed_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
+    """P^T g with one signed entry a row, summed in float64.  -> [len(grads), d]"""
+
+    def pulled(grad: Tensor, key: int) -> Tensor:
+        args, source = _split(seed, key), grad.numpy()
+        counters = -(-grad.numel() // 4)
+        return _summed(
+            grad,
+            dim,
+            chunks.ROWS_A_UNIT,
+            lambda total, a, b: _hashed_adjoint(
+                source, total, a * _COUNTERS_A_UNIT, min(b * _COUNTERS_A_UNIT, counters), *args
+            ),
+        )
+
+    return torch.stack([pulled(grad, key) for grad, key in zip(grads, keys, strict=True)])
 
 
 def _split(seed: int, key: int) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32]:
@@ -282,13 +312,12 @@ def _fastfood_args(like: Tensor, seed: int, key: int, p: int, d: int) -> tuple[A
     return (*_split(seed, key), tables.gaussian(12), gauss, spread, sqrt(d))
 
 
-def _summed(units: int, d: int, p: int, dtype: torch.dtype, work: Callable[[Array, int, int], None]) -> Tensor:
-    """Sum work over chunks of units into [d]; the chunks depend on (units, p, d) only."""
-    chunks = max(1, min(_ADJOINT_CHUNKS, units * p // _CHUNK_ELEMENTS, 2**26 // d))
-    size = -(-units // chunks)
-    totals = np.zeros((-(-units // size), d), np.float64)
+def _summed(grad: Tensor, dim: int, unit: int, work: Callable[[Array, int, int], None]) -> Tensor:
+    """Sum work over the chunks of grad's units of `unit` rows into [d]."""
+    units, size = -(-grad.numel() // unit), chunks.adjoint_size(grad.numel(), unit)
+    totals = np.zeros((-(-units // size), dim), np.float64)
     _each_chunk(units, size, lambda a, b: work(totals[a // size], a, b))
-    return torch.from_numpy(np.add.reduce(totals, axis=0)).to(dtype)
+    return torch.from_numpy(np.add.reduce(totals, axis=0)).to(grad.dtype)
 
 
 def _each_chunk(units: int, size: int, work: Callable[[int, int], None]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import ClassVar, final
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
+from intrinsic import kernels
 from intrinsic.errors import SpecError
+from intrinsic.kernels.pieces import Piece
 
 DEFAULT_CACHE_BYTES = 256 * 2**20
 MAX_DIM = 2**31
@@ -19,7 +21,8 @@ MAX_DIM = 2**31
 class Projection(ABC):
     """A family of random matrices P(key) in R^{n x d}, one for every (seed, key), never stored.
 
-    Implement :meth:`_forward` and :meth:`_adjoint`; this base checks the border. Both must be
+    Implement :meth:`_forward` and :meth:`_adjoint` in plain torch; this base checks the border and, for a family that
+    has compiled kernels (`kernel`, see :mod:`intrinsic.kernels`), uses them where they serve. Both must be
     pure functions of (seed, key, n, d, input): the same bits in every process, with any number of
     threads. `key` is a 64-bit integer that names the tensor (see :func:`intrinsic.seeds.name_key`).
 
@@ -32,6 +35,8 @@ class Projection(ABC):
     """
 
     name: ClassVar[str]
+    kernel: ClassVar[str | None] = None
+    """The family of compiled kernels that computes this P, if there is one."""
 
     def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         if not isinstance(subspace_dim, int) or not 1 <= subspace_dim < MAX_DIM:
@@ -52,19 +57,48 @@ class Projection(ABC):
 
     @final
     def forward(self, theta: Tensor, key: int, n: int) -> Tensor:
-        """P(key) theta.  theta [d], float32 or float64 -> [n], same dtype and device."""
-        self._check("theta", theta, self.subspace_dim, n)
-        return self._forward(theta.detach().contiguous(), key, n)
+        """P(key) theta.  theta [d], float32 or float64 -> [n], same dtype and device.
+
+        A NaN or an infinity in theta reaches every row in which its column of P is not zero.
+        """
+        return self.weights(theta, [Piece(key, n)])[0]
 
     @final
     def adjoint(self, grad: Tensor, key: int) -> Tensor:
         """P(key)^T grad.  grad [n], float32 or float64 -> [d], same dtype and device."""
-        self._check("grad", grad, grad.numel(), grad.numel())
-        return self._adjoint(grad.detach().contiguous(), key)
+        return self.adjoints([grad], [key])[0]
+
+    @final
+    def weights(self, theta: Tensor, pieces: Sequence[Piece]) -> list[Tensor]:
+        """W = W_0 + lambda P(key) theta for each piece, shaped and typed like its W_0: a layer in one call.
+
+        Raises SpecError for theta of another shape or dtype, an empty piece, or a W_0 on another device.
+        """
+        self._check("theta", theta, self.subspace_dim)
+        for piece in pieces:
+            self._check_piece(theta, piece)
+        theta = theta.detach().contiguous()
+        compiled = self._find("forward", theta)
+        if compiled is None:
+            return [piece.moved(self._forward(theta, piece.key, piece.n)) for piece in pieces]
+        made: list[Tensor] = compiled(theta, self.seed, pieces, *self._kernel_options(theta))
+        return made
+
+    @final
+    def adjoints(self, grads: Sequence[Tensor], keys: Sequence[int]) -> Tensor:
+        """P(key)^T g for each g, all of one dtype and device.  -> [len(grads), d]"""
+        for grad in grads:
+            self._check("grad", grad, max(1, grad.numel()))
+        flat = [grad.detach().contiguous() for grad in grads]
+        compiled = self._find("adjoint", flat[0])
+        if compiled is None:
+            return torch.stack([self._adjoint(grad, key) for grad, key in zip(flat, keys, strict=True)])
+        pulled: Tensor = compiled(flat, self.seed, keys, self.subspace_dim, *self._kernel_options(flat[0]))
+        return pulled
 
     @final
     def to_dense(self, key: int, n: int) -> Tensor:
-        """P(key) as a float64 matrix [n, d]: for tests and small problems; costs n * d * 8 bytes."""
+        """P(key) as a float64 matrix [n, d], by plain torch: for tests and small problems; costs n * d * 8 bytes."""
         eye = torch.eye(self.subspace_dim, dtype=torch.float64)
         return torch.stack([self._forward(column.contiguous(), key, n) for column in eye], dim=1)
 
@@ -73,6 +107,15 @@ class Projection(ABC):
 
     @abstractmethod
     def _adjoint(self, grad: Tensor, key: int) -> Tensor: ...
+
+    def _kernel_options(self, like: Tensor) -> tuple[Any, ...]:
+        """What the compiled kernels need besides (seed, key, d)."""
+        return ()
+
+    def _find(self, direction: str, like: Tensor) -> Callable[..., Any] | None:
+        if self.kernel is None:
+            return None
+        return kernels.find(f"{self.kernel}_{direction}", like.device, like.dtype, self.subspace_dim)
 
     def _cached(self, label: object, build: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """build() or what an earlier call with the same label built, kept while the budget allows."""
@@ -86,13 +129,20 @@ class Projection(ABC):
         return made
 
     @staticmethod
-    def _check(what: str, x: Tensor, length: int, n: int) -> None:
+    def _check(what: str, x: Tensor, length: int) -> None:
         if x.ndim != 1 or x.numel() != length:
             raise SpecError(f"{what} must be a vector of length {length}, got shape {tuple(x.shape)}")
         if x.dtype not in (torch.float32, torch.float64):
             raise SpecError(f"{what} must be float32 or float64, got {x.dtype}; convert it first")
-        if n < 1:
-            raise SpecError(f"the projected length n must be at least 1, got {n}")
+
+    @staticmethod
+    def _check_piece(theta: Tensor, piece: Piece) -> None:
+        if piece.n < 1:
+            raise SpecError(f"the projected length n must be at least 1, got {piece.n}")
+        if piece.start is not None and piece.start.numel() != piece.n:
+            raise SpecError(f"W_0 must have n = {piece.n} entries, got shape {tuple(piece.start.shape)}")
+        if piece.start is not None and piece.start.device != theta.device:
+            raise SpecError(f"theta and W_0 must be on one device, got {theta.device} and {piece.start.device}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(subspace_dim={self.subspace_dim}, seed={self.seed})"

@@ -7,7 +7,6 @@ from typing import ClassVar, final
 
 from torch import Tensor
 
-from intrinsic import kernels
 from intrinsic.kernels import reference
 from intrinsic.projections.base import Projection
 
@@ -38,19 +37,12 @@ class FastfoodProjection(Projection):
     """
 
     name: ClassVar[str] = "fastfood"
+    kernel: ClassVar[str | None] = "fastfood"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
-        if kernels.compiled(theta.device):
-            from intrinsic.kernels import cpu
-
-            return cpu.fastfood_forward(theta, self.seed, key, n)
         return reference.fastfood_forward(theta, self._parts(theta, key, n), n)
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
-        if kernels.compiled(grad.device):
-            from intrinsic.kernels import cpu
-
-            return cpu.fastfood_adjoint(grad, self.seed, key, self.subspace_dim)
         parts = self._parts(grad, key, grad.numel())
         return reference.fastfood_adjoint(grad, parts, self.subspace_dim)
 

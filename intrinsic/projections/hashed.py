@@ -8,7 +8,6 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from intrinsic import kernels
 from intrinsic.kernels import reference
 from intrinsic.projections.base import Projection
 
@@ -26,20 +25,13 @@ class HashedProjection(Projection):
     """
 
     name: ClassVar[str] = "hashed"
+    kernel: ClassVar[str | None] = "hashed"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
-        if kernels.compiled(theta.device):
-            from intrinsic.kernels import cpu
-
-            return cpu.hashed_forward(theta, self.seed, key, n)
         column, sign = self._parts(theta, key, n)
         return sign * theta[column]
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
-        if kernels.compiled(grad.device):
-            from intrinsic.kernels import cpu
-
-            return cpu.hashed_adjoint(grad, self.seed, key, self.subspace_dim)
         column, sign = self._parts(grad, key, grad.numel())
         total = torch.zeros(self.subspace_dim, dtype=torch.float64, device=grad.device)
         return total.index_add_(0, column, (sign * grad).double()).to(grad.dtype)

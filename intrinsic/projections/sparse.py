@@ -35,6 +35,7 @@ class SparseProjection(Projection):
     """
 
     name: ClassVar[str] = "sparse"
+    kernel: ClassVar[str | None] = "sparse"
 
     def __init__(self, subspace_dim: int, seed: int, *, density: float, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         super().__init__(subspace_dim, seed, cache_bytes=cache_bytes)
@@ -48,6 +49,13 @@ class SparseProjection(Projection):
     @property
     def options(self) -> dict[str, float | int | str]:
         return {"density": self.density}
+
+    def _kernel_options(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        return self._thresholds, self._magnitude(like)
+
+    def _magnitude(self, like: Tensor) -> Tensor:
+        """1 / sqrt(q d), one number in like's precision."""
+        return like.new_ones(()) / sqrt(self.density * self.subspace_dim)
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
         out = theta.new_zeros(n)
@@ -77,7 +85,7 @@ class SparseProjection(Projection):
         row = torch.arange(rows, device=like.device).repeat_interleave(count)
         order = torch.arange(len(row), device=like.device) - (count.cumsum(0) - count).repeat_interleave(count)
         w = self._entry_words(key, (start + row) * len(thresholds) + order)
-        sign = (1 - 2 * (w >> 31)).to(like.dtype) / sqrt(self.density * d)
+        sign = (1 - 2 * (w >> 31)).to(like.dtype) * self._magnitude(like)
         return start + row, ((w & 0x7FFFFFFF) * d) >> 31, sign
 
     def _entry_words(self, key: int, index: Tensor) -> Tensor:

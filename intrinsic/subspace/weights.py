@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import Projection
 
 
@@ -46,15 +47,13 @@ class Point:
     touched: bool = False
     """A gradient has passed through since this was last compared with the parameters."""
 
-    def weight(self, target: Target, projection: Projection) -> Tensor:
-        """W = W_0 + lambda P theta, in theta's precision, rounded once to that of W_0."""
-        shift = projection.forward(self.theta, target.key, target.base.numel()).view(target.base.shape)
-        start = target.base.detach().to(shift.dtype)
-        if self.lambdas is None or target.scale is None:
-            moved = start + shift
-        else:
-            moved = torch.addcmul(start, shift, self.lambdas[target.scale])
-        return moved.to(target.base.dtype)
+    def weights(self, layer: Layer, projection: Projection) -> list[Tensor]:
+        """W = W_0 + lambda P theta of each target, in theta's precision, rounded once to that of W_0."""
+        return projection.weights(self.theta, [self._piece(target) for target in layer.targets])
+
+    def _piece(self, target: Target) -> Piece:
+        scale = None if self.lambdas is None or target.scale is None else self.lambdas[target.scale]
+        return Piece(target.key, target.base.numel(), target.base.detach(), scale)
 
 
 class LayerWeights(torch.autograd.Function):
@@ -76,7 +75,7 @@ class LayerWeights(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         ctx.layer, ctx.projection, ctx.point = layer, projection, point
-        return tuple(point.weight(target, projection) for target in layer.targets)
+        return tuple(point.weights(layer, projection))
 
     @staticmethod
     @once_differentiable
@@ -85,11 +84,14 @@ class LayerWeights(torch.autograd.Function):
         point.touched = True
         d_theta = torch.zeros_like(point.theta)
         d_lambdas = None if point.lambdas is None else torch.zeros_like(point.lambdas)
+        found = [(target, grad) for target, grad in zip(ctx.layer.targets, grads, strict=True) if grad is not None]
+        if not found:
+            return d_theta, d_lambdas, None, None, None
         with full_precision(point.theta):
-            for target, grad in zip(ctx.layer.targets, grads, strict=True):
-                if grad is not None:
-                    pulled = ctx.projection.adjoint(_flat(grad, point.theta), target.key)
-                    _add(pulled, target.scale, point, d_theta, d_lambdas)
+            flat = [_flat(grad, point.theta) for _, grad in found]
+            pulled = ctx.projection.adjoints(flat, [target.key for target, _ in found])
+            for (target, _), row in zip(found, pulled, strict=True):
+                _add(row, target.scale, point, d_theta, d_lambdas)
         return d_theta, d_lambdas, None, None, None
 
 

@@ -1,0 +1,73 @@
+/* Vectors of 16 floats: AVX-512 (F, BW, DQ, VL). Included by avx512.c. */
+
+#define LANES 16
+#define RADIX 16
+
+#include "vectors.h"
+
+INLINE vf gather(const float *table, vi index) { return _mm512_i32gather_ps((__m512i)index, table, 4); }
+
+INLINE void widen(vh x, vi out[2]) {
+    out[0] = (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)x));
+    out[1] = (vi)_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)x, 1));
+}
+
+INLINE half_vd doubles(const float *x) { return (half_vd)_mm512_cvtps_pd(_mm256_load_ps(x)); }
+
+INLINE vq mul_even(vi a, vi b) { return (vq)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
+
+INLINE vi odd_to_even(vi a) { return (vi)_mm512_srli_epi64((__m512i)a, 32); }
+
+/* even's upper halves and odd's upper halves, interleaved: 16 high words of 16 products */
+INLINE vi high_halves(vq even, vq odd) {
+    return (vi)_mm512_mask_shuffle_epi32((__m512i)odd, 0x5555, (__m512i)even, _MM_PERM_DDBB);
+}
+
+INLINE vi low_halves(vq even, vq odd) {
+    return (vi)_mm512_mask_shuffle_epi32((__m512i)even, 0xAAAA, (__m512i)odd, _MM_PERM_CCAA);
+}
+
+INLINE vq xor3(vq a, vq b, vq c) {
+    return (vq)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
+}
+
+INLINE vf butterfly(vf x, vf partner, __mmask16 upper) {
+    return _mm512_mask_sub_ps(_mm512_add_ps(partner, x), upper, partner, x);
+}
+
+/* Stages h = 1, 2, ... of the transform among the lanes of one vector. */
+INLINE vf lane_stages(vf x, int stages) {
+    if (stages > 0) x = butterfly(x, _mm512_permute_ps(x, 0xB1), 0xAAAA);
+    if (stages > 1) x = butterfly(x, _mm512_permute_ps(x, 0x4E), 0xCCCC);
+    if (stages > 2) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0xB1), 0xF0F0);
+    if (stages > 3) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4E), 0xFF00);
+    return x;
+}
+
+/* Stages h = 1, 2, ..., LANES of two neighbouring vectors. */
+INLINE void pair_stages(vf *a, vf *b) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    UNROLL for (int stage = 0; stage < 5; stage++) { /* each moves the lowest bit of the index to the top */
+        vf low = _mm512_permutex2var_ps(*a, even, *b), high = _mm512_permutex2var_ps(*a, odd, *b);
+        *a = low + high;
+        *b = low - high;
+    }
+}
+
+/* Rows l = 0..3 hold lane l of 16 counters; written out counter by counter. */
+INLINE void store_counters(uint32_t *out, const vi lane[4]) {
+    __m512i low01 = _mm512_unpacklo_epi32((__m512i)lane[0], (__m512i)lane[1]);
+    __m512i high01 = _mm512_unpackhi_epi32((__m512i)lane[0], (__m512i)lane[1]);
+    __m512i low23 = _mm512_unpacklo_epi32((__m512i)lane[2], (__m512i)lane[3]);
+    __m512i high23 = _mm512_unpackhi_epi32((__m512i)lane[2], (__m512i)lane[3]);
+    /* a: counters 0 4 8 12; b: 1 5 9 13; c: 2 6 10 14; d: 3 7 11 15 */
+    __m512i a = _mm512_unpacklo_epi64(low01, low23), b = _mm512_unpackhi_epi64(low01, low23);
+    __m512i c = _mm512_unpacklo_epi64(high01, high23), d = _mm512_unpackhi_epi64(high01, high23);
+    __m512i ab_low = _mm512_shuffle_i32x4(a, b, 0x44), ab_high = _mm512_shuffle_i32x4(a, b, 0xEE);
+    __m512i cd_low = _mm512_shuffle_i32x4(c, d, 0x44), cd_high = _mm512_shuffle_i32x4(c, d, 0xEE);
+    _mm512_storeu_si512(out, _mm512_shuffle_i32x4(ab_low, cd_low, 0x88));
+    _mm512_storeu_si512(out + 16, _mm512_shuffle_i32x4(ab_low, cd_low, 0xDD));
+    _mm512_storeu_si512(out + 32, _mm512_shuffle_i32x4(ab_high, cd_high, 0x88));
+    _mm512_storeu_si512(out + 48, _mm512_shuffle_i32x4(ab_high, cd_high, 0xDD));
+}

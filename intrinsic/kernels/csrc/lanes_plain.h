@@ -1,0 +1,51 @@
+/* Vectors of 4 floats in the compilers' portable vector syntax: SSE2, NEON or whatever the target has. */
+
+#define LANES 4
+#define RADIX 8
+
+#include "vectors.h"
+
+INLINE vf gather(const float *table, vi index) {
+    return (vf){table[index[0]], table[index[1]], table[index[2]], table[index[3]]};
+}
+
+INLINE void widen(vh x, vi out[2]) {
+    out[0] = (vi){x[0], x[1], x[2], x[3]};
+    out[1] = (vi){x[4], x[5], x[6], x[7]};
+}
+
+INLINE half_vd doubles(const float *x) { return (half_vd){x[0], x[1]}; }
+
+INLINE vq mul_even(vi a, vi b) { return (vq){(uint64_t)a[0] * b[0], (uint64_t)a[2] * b[2]}; }
+
+INLINE vi odd_to_even(vi a) { return (vi)((vq)a >> 32); }
+
+INLINE vi high_halves(vq even, vq odd) {
+    return (vi){even[0] >> 32, odd[0] >> 32, even[1] >> 32, odd[1] >> 32};
+}
+
+INLINE vi low_halves(vq even, vq odd) {
+    return (vi){(uint32_t)even[0], (uint32_t)odd[0], (uint32_t)even[1], (uint32_t)odd[1]};
+}
+
+INLINE vq xor3(vq a, vq b, vq c) { return a ^ b ^ c; }
+
+/* Stages h = 1, 2, ... of the transform among the lanes of one vector. */
+INLINE vf lane_stages(vf x, int stages) {
+    if (stages > 0) x = (vf){x[0] + x[1], x[0] - x[1], x[2] + x[3], x[2] - x[3]};
+    if (stages > 1) x = (vf){x[0] + x[2], x[1] + x[3], x[0] - x[2], x[1] - x[3]};
+    return x;
+}
+
+/* Stages h = 1, 2, ..., LANES of two neighbouring vectors. */
+INLINE void pair_stages(vf *a, vf *b) {
+    vf x = lane_stages(*a, 2), y = lane_stages(*b, 2);
+    *a = x + y;
+    *b = x - y;
+}
+
+/* Rows l = 0..3 hold lane l of 4 counters; written out counter by counter. */
+INLINE void store_counters(uint32_t *out, const vi lane[4]) {
+    for (int c = 0; c < 4; c++)
+        for (int l = 0; l < 4; l++) out[4 * c + l] = lane[l][c];
+}
