@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import typer
@@ -99,7 +100,12 @@ PANELS: dict[str, tuple[Flag, ...]] = {
         Flag("--high", "search.high", "Largest dimension.", metavar="N"),
         Flag("--resolution", "search.resolution", "Ratio of neighbouring dimensions.", metavar="X"),
         Flag("--grid", "search.grid", "The dimensions themselves.", "list", "N[,N..]"),
-        Flag("--seeds", "search.seeds", "Most seeds at one dimension.", metavar="N"),
+        Flag(
+            "--seeds",
+            "search.seeds",
+            "Most seeds at one dimension; as many again where two rates compete or trials are lost.",
+            metavar="N",
+        ),
         Flag("--guard-rates", "search.guard_rates", "Factors on the rate that must fail too.", "list", "X[,X..]"),
         Flag("--max-trials", "search.max_trials", "Most trials of the search.", metavar="N"),
         Flag("--confidence", "search.confidence", "Of the interval.", metavar="X"),
@@ -108,6 +114,13 @@ PANELS: dict[str, tuple[Flag, ...]] = {
 }
 FLAGS = tuple(flag for flags in PANELS.values() for flag in flags)
 BY_KEY = {flag.key: flag for flag in FLAGS}
+
+
+def folder_name(given: str) -> Path:
+    """A folder to write into. An empty name is a shell variable that was not set, not the current folder."""
+    if not given.strip():
+        raise typer.BadParameter("expected a folder, got an empty name; leave the flag out, or give '.'")
+    return Path(given)
 
 
 def layer(given: Mapping[str, Any]) -> dict[str, Any]:

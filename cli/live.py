@@ -30,14 +30,12 @@ class LiveTable:
 
     def __init__(self, spec: MeasureSpec, console: Console) -> None:
         self.board = Board()
+        self._headed = False
         self._seed = spec.seed
         self._console = console
         self._live = Live(get_renderable=self._now, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveTable:
-        for line in LEGEND:
-            self._console.print(line.format(seed=self._seed), style="dim", highlight=False)
-        self._console.print(HEADER, style="bold", highlight=False)
         if self._console.is_terminal:
             self._live.start()
         return self
@@ -48,12 +46,20 @@ class LiveTable:
         self._live.stop()
 
     def __call__(self, news: News) -> None:
+        if not self._headed:  # not before there is news: a refusal leaves no empty table
+            self._head()
         told = self.board.hear(news)
         if told and self._live.is_started:
             self._live.refresh()  # or the trial that ended would be shown running below its own line
         for item in told:
             text = self._row(item) if isinstance(item, Line) else Text(item, style="dim")
             self._console.print(text, soft_wrap=not self._console.is_terminal)
+
+    def _head(self) -> None:
+        self._headed = True
+        for line in LEGEND:
+            self._console.print(line.format(seed=self._seed), style="dim", highlight=False)
+        self._console.print(HEADER, style="bold", highlight=False)
 
     def _row(self, line: Line) -> Text:
         train, run = line.result.train, line.result.run

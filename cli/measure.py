@@ -16,7 +16,7 @@ from intrinsic.measurement.estimate import WORKER_START
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 
-from .flags import arguments, layer, takes_spec_flags
+from .flags import arguments, folder_name, layer, takes_spec_flags
 from .live import LiveTable
 from .resolve import default_output_dir, resolve, to_yaml
 from .summary import show
@@ -28,7 +28,11 @@ RUN = "Run"
 def run(
     *,
     output_dir: Path | None = typer.Option(
-        None, metavar="PATH", help="Trials and results; default runs/<task>-<model>-<method>.", rich_help_panel=RUN
+        None,
+        metavar="PATH",
+        help="Trials and results; default runs/<task>-<model>-<method>.",
+        parser=folder_name,
+        rich_help_panel=RUN,
     ),
     config: Path | None = typer.Option(
         None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN

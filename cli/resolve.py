@@ -37,6 +37,7 @@ def resolve(flags: Tree, config: Path | None, preset: str | None) -> tuple[Measu
     for layer in layers:
         tree = _merge(tree, _settled(layer))
     spec = _validate(tree, config)
+    _check_preset(preset, spec)
     check_settings(spec)
     _check_typed(flags, spec)
     return spec, start
@@ -53,6 +54,15 @@ def default_output_dir(spec: MeasureSpec) -> Path:
     names = (words.task(spec), words.short_name(spec.model.name), words.method(spec).lower())
     plain = "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in name) for name in names)
     return Path("runs") / plain
+
+
+def _check_preset(preset: str | None, spec: MeasureSpec) -> None:
+    task = TASKS.get(spec.task.name)
+    if preset is not None and task is not None and task.kind != (wanted := TASKS[PRESETS[preset].task.name].kind):
+        raise SpecError(
+            f"--preset {preset} is for {wanted} tasks, but {spec.task.name!r} is a {task.kind} task: "
+            f"use --preset {task.kind}, or leave it out"
+        )
 
 
 def _check_typed(flags: Tree, spec: MeasureSpec) -> None:

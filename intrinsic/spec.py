@@ -204,7 +204,7 @@ class SearchSpec(Frozen):
     grid: tuple[PositiveInt, ...] = ()
     """The dimensions that may be tried, by either kind; empty: low to high by resolution."""
     seeds: PositiveInt = 3
-    """Most seeds at one dimension."""
+    """Most seeds at one dimension; as many again where two rates compete there, or in place of lost trials."""
     guard_rates: tuple[Rate, ...] = (0.5, 2.0)
     """Factors on the subspace learning rate that must fail too before a dimension fails; () switches off."""
     max_trials: PositiveInt = 200

@@ -148,3 +148,11 @@ def test_terminal_is_left_clean_after_an_error():
     with pytest.raises(RuntimeError, match="x"):
         broken()
     assert file.getvalue().count("\x1b[?25l") == file.getvalue().count("\x1b[?25h") == 1, "the cursor comes back"
+
+
+def test_nothing_is_printed_before_there_is_news():
+    out = io.StringIO()
+    with LiveTable(SPEC, Console(file=out)) as table:
+        assert out.getvalue() == "", "a refusal would leave an empty table behind"
+        table(TARGET)
+    assert out.getvalue().count(LEGEND[1]) == 1

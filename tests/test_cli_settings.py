@@ -35,6 +35,11 @@ BAD = [
     (["measure", "--task", "mrcp"], r"unknown task 'mrcp'; available: .*; did you mean 'mrpc'\?"),
     (["measure", "--projection", "fasfood"], r"unknown projection 'fasfood'; .* did you mean 'fastfood'\?"),
     (["measure", "--preset", "demon"], r"unknown preset 'demon'; available: demo, text, vision; did you mean 'demo'"),
+    (
+        ["measure", "--preset", "demo", "--task", "digits"],
+        r"--preset demo is for text tasks, but 'digits' is a vision ",
+    ),
+    (["measure", "--output-dir", ""], r"'--output-dir': expected a folder, got an empty name; leave the flag out"),
     (["measure", "--steps", "x"], r"--steps: input should be a valid integer, .*, got 'x'"),
     (["measure", "--steps", "0"], r"--steps: input should be greater than or equal to 1, got '0'"),
     (["measure", "--steps", "3", "--epochs", "2"], r"set exactly one of epochs and steps, got 2.0 and 3"),

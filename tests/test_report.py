@@ -122,6 +122,22 @@ def test_scores_by_dimension_are_the_trials_means():
     assert [int(r.d) for r in rows] == sorted(int(r.d) for r in rows)
 
 
+def test_scores_that_took_part_in_a_choice_enter_no_mean():
+    def counts(result: MeasureResult) -> dict[tuple[str, str], str]:
+        return {(row.d, row.rate): row.trials for row in by_dimension(result)}
+
+    result = measured()
+    first_look = result.run.spec.search.seeds
+    like = next(t for t in result.result.trials if t.d == 1024)
+    more = [{"role": "subspace-rate", "seed": 0}, {"role": "guard", "seed": first_look}]
+    chosen = tuple(like.model_copy(update={"score": 1.0, **changes}) for changes in more)
+    longer = result.result.model_copy(update={"trials": result.result.trials + chosen})
+    assert counts(result.model_copy(update={"result": longer})) == counts(result)
+    fresh = like.model_copy(update={"role": "guard", "seed": first_look + 1})
+    longer = result.result.model_copy(update={"trials": (*result.result.trials, fresh)})
+    assert counts(result.model_copy(update={"result": longer}))["1024", "0.004"] == "4"
+
+
 def test_lower_is_better_reaches_from_above():
     result = measured(lower_is_better=True)
     reached = {int(r.d) for r in by_dimension(result) if r.reached == "yes" and r.rate == "0.004"}

@@ -174,7 +174,7 @@ def test_a_falling_curve_is_not_monotone(kind, turn):
 
     result = search(asking(falling), TARGET, SPEC.model_copy(update={"kind": kind}))
     assert (result.status, result.d, result.interval) == ("not-monotone", None, (None, None))
-    assert "the score falls from" in result.message
+    assert "the score worsens from" in result.message
 
 
 def test_a_fall_above_the_target_is_no_matter():

@@ -109,3 +109,12 @@ def test_never_met_does_not_deny_a_mean_that_reaches_the_target():
     assert result.status == "never-met"
     assert "does not reach the target 0.88 up to d=4096, though the mean 0.8811 at d=2896 does" in result.message
     assert "raise --seeds to settle it" in result.message
+
+
+def test_messages_speak_in_the_metrics_own_sign():
+    target = make_target(TargetSpec(kind="chance-corrected"), (-0.31, -0.3, -0.29), -1.0, negated=True)
+    up = search(lambda asks: [-1.0 + 0.7 * ask.d / (ask.d + 50) for ask in asks], target, SearchSpec())
+    assert up.status == "found"
+    assert "reaches the target 0.37;" in up.message
+    flat = search(lambda asks: [-0.9] * len(asks), target, SearchSpec())
+    assert "reaches the target 0.37 in the mean (best 0.9 at d=" in flat.message

@@ -107,7 +107,8 @@ def _investigate(campaign: Campaign) -> _Findings:
     facts = campaign.facts()
     _check_direction(campaign.spec, facts)
     try:
-        findings.target = make_target(campaign.spec.target, scores, signed(facts, facts.chance or 0.0))
+        chance = signed(facts, facts.chance or 0.0)
+        findings.target = make_target(campaign.spec.target, scores, chance, negated=not facts.higher_is_better)
     except SpecError as error:
         findings.search = _no_baseline(campaign.spec, str(error))
         return findings

@@ -109,10 +109,15 @@ def facts(result: MeasureResult) -> list[tuple[str, str]]:
 
 
 def by_dimension(result: MeasureResult) -> list[DimensionRow]:
-    """Scores by (d, rate), ascending; only trials of the search and of the choice of the rate have a d."""
+    """Scores by (d, rate), ascending, of the trials that speak for them.
+
+    Trials that took part in a choice do not (pilots of the rate, a guard's first look): the best of several is biased.
+    """
+    first_look = result.run.spec.search.seeds
     groups: dict[tuple[int, float], list[TrialRow]] = defaultdict(list)
     for trial in result.result.trials:
-        if trial.d is not None:
+        chosen = trial.role == "subspace-rate" or (trial.role == "guard" and trial.seed == first_look)
+        if trial.d is not None and not chosen:
             groups[trial.d, trial.learning_rate].append(trial)
     return [_dimension_row(result, *key, groups[key]) for key in sorted(groups)]
 

@@ -122,28 +122,29 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
     low, high = interval
     sure = f"with {ledger.spec.confidence:.0%} confidence"
     if low is not None and high is not None:
-        return f"d={d} reaches the target {ledger.target.value:.4g}; {sure} the crossing is in {low:.4g} to {high:.4g}"
+        return f"d={d} reaches the target {ledger.target}; {sure} the crossing is in {low:.4g} to {high:.4g}"
     side, flag = ("below", "lower --low") if low is None else ("above", "raise --high")
     return (
-        f"d={d} reaches the target {ledger.target.value:.4g}, but {sure} the crossing may lie {side} the bracket: "
+        f"d={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the bracket: "
         f"{flag}, or run more seeds of the baseline and of each dimension"
     )
 
 
 def _lowest(ledger: Ledger, d: int) -> str:
-    return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target.value:.4g}: lower --low"
+    return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target}: lower --low"
 
 
 def _unmet(ledger: Ledger) -> str:
     """What is true of the trials: no mean reaches the target, or one does and the fit over all of them does not."""
-    target, up_to = f"the target {ledger.target.value:.4g}", f"up to d={max(point.d for point in ledger.points)}"
+    target, up_to = f"the target {ledger.target}", f"up to d={max(point.d for point in ledger.points)}"
     best = max(ledger.cells(), key=lambda cell: cell.mean)
+    mean = ledger.target.shown(best.mean)
     remedies = "raise --high, train longer, or lower --fraction"
     if ledger.reached(best.d):
-        claim = f"the fitted curve does not reach {target} {up_to}, though the mean {best.mean:.4g} at d={best.d} does"
+        claim = f"the fitted curve does not reach {target} {up_to}, though the mean {mean} at d={best.d} does"
         remedies = f"raise --seeds to settle it, else {remedies}"
     else:
-        claim = f"no dimension {up_to} reaches {target} in the mean (best {best.mean:.4g} at d={best.d})"
+        claim = f"no dimension {up_to} reaches {target} in the mean (best {mean} at d={best.d})"
     if elsewhere := _reached_elsewhere(ledger):
         return f"{claim}; {elsewhere}: give that rate by --subspace-rates, or raise --seeds"
     return f"{claim}: {remedies}"
@@ -159,16 +160,16 @@ def _reached_elsewhere(ledger: Ledger) -> str:
     for (d, rate), scores in sorted(groups.items()):
         reached = sum(score >= ledger.target.value for score in scores)
         if reached:
-            trials = f"{reached} of {len(scores)} trials did (best {max(scores):.4g})"
+            trials = f"{reached} of {len(scores)} trials did (best {ledger.target.shown(max(scores))})"
             told.append(f"at d={d} with the learning rate times {rate:g}, {trials}")
     return ", ".join(told)
 
 
 def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
-    means = [cell.mean for d in drop if (cell := ledger.cell(d)) is not None]
+    before, after = (ledger.target.shown(cell.mean) for d in drop if (cell := ledger.cell(d)) is not None)
     return (
-        f"the score falls from {means[0]:.4g} at d={drop[0]} to {means[1]:.4g} at d={drop[1]}, through the target "
-        f"{ledger.target.value:.4g}: check the learning rate, or see the whole curve with --search grid"
+        f"the score worsens from {before} at d={drop[0]} to {after} at d={drop[1]}, through the target "
+        f"{ledger.target}: check the learning rate, or see the whole curve with --search grid"
     )
 
 

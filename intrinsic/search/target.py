@@ -25,6 +25,15 @@ class Target:
     """Scores of full fine-tuning; they inform about the noise even where weight is 0."""
     chance: float | None = None
     """Score of the best constant answer; None if unknown."""
+    negated: bool = False
+    """The metric is better when lower: its scores come here with their sign turned."""
+
+    def shown(self, score: float) -> str:
+        """A score in the metric's own sign, for a message."""
+        return f"{-score if self.negated else score:.4g}"
+
+    def __str__(self) -> str:
+        return self.shown(self.value)
 
     @property
     def mean(self) -> float:
@@ -49,8 +58,10 @@ class Target:
         return self.weight * math.sqrt(self.squares / self.df / len(self.baseline)) if self.df else None
 
 
-def make_target(spec: TargetSpec, baseline_scores: Sequence[float], chance: float | None = None) -> Target:
-    """The target of a measurement, scores being signed so that higher is better.
+def make_target(
+    spec: TargetSpec, baseline_scores: Sequence[float], chance: float | None = None, negated: bool = False
+) -> Target:
+    """The target of a measurement, scores being signed so that higher is better (`negated` where that took a sign).
 
         own               tau = fraction * mu_B                          (Aghajanyan et al. 2020)
         global            tau = fraction * value                         (Li et al. 2018)
@@ -64,14 +75,14 @@ def make_target(spec: TargetSpec, baseline_scores: Sequence[float], chance: floa
         raise SpecError(f"baseline scores must be finite numbers, got {scores}: leave failed baseline trials out")
     if spec.kind == "global":
         assert spec.value is not None  # TargetSpec's own validation
-        return Target(spec.fraction * spec.value, 0.0, scores, chance)
+        return Target(spec.fraction * spec.value, 0.0, scores, chance, negated)
     if not scores:
         raise SpecError(
             f"target {spec.kind!r} needs a baseline score, got none: run the baseline first, or use --target global:X"
         )
     offset = _offset(spec, math.fsum(scores) / len(scores), chance)
     value = offset + spec.fraction * math.fsum(scores) / len(scores)
-    return Target(value, spec.fraction, scores, chance)
+    return Target(value, spec.fraction, scores, chance, negated)
 
 
 def _offset(spec: TargetSpec, mean: float, chance: float | None) -> float:

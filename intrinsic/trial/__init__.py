@@ -31,7 +31,7 @@ from intrinsic.trial.ingredients import data_of, model_of, task_of
 __all__ = ["Interrupted", "check_trial", "outline_trial", "run_trial"]
 
 PACKAGES = ("intrinsic", "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy",
-            "numba", "scikit-learn")  # fmt: skip
+            "numba", "scikit-learn", "peft")  # fmt: skip
 _NO_MEMORY = ("not enough memory", "out of memory", "cannot allocate memory", "bad allocation")
 
 logger = logging.getLogger(__name__)
