@@ -6,6 +6,7 @@ import decimal
 import math
 import subprocess
 import sys
+from decimal import Decimal
 from fractions import Fraction
 
 import bounds_oracle as oracle
@@ -13,7 +14,7 @@ import pytest
 from mpmath import mp, mpf
 
 from intrinsic import bounds
-from intrinsic.bounds import special
+from intrinsic.bounds import special, tail
 from intrinsic.bounds.exact import exact
 from intrinsic.errors import IntrinsicError, SpecError
 
@@ -77,6 +78,62 @@ def test_clopper_pearson_encloses_between_the_roots_of_both_tails(errors, sample
         assert at_least <= mpf(delta) < 1 - oracle.binomial_cdf(errors - 1, samples, mpf(low) * (1 + mpf("3e-15")))
     if errors < samples:
         assert oracle.binomial_cdf(errors, samples, mpf(high)) <= mpf(delta)
+
+
+@pytest.mark.parametrize("beyond", ["-8.6", "-3", "0", "0.5", "1.6", "12"])
+@pytest.mark.parametrize(("samples", "share"), [(100_000, "0.5"), (800_000, "0.03"), (800_000, "0.97")])
+def test_a_long_tail_by_its_integral_is_its_sum(samples, share, beyond):
+    """`beyond`: how many standard deviations p lies beyond count/samples; both from above, to their own precision."""
+    with decimal.localcontext(decimal.Context(prec=60)):
+        centre = Decimal(share)
+        p = centre + Decimal(beyond) * (centre * (1 - centre) / samples).sqrt()
+        count = int(samples * centre)
+        integral = tail._integral(tail._Shape(count, samples, p))
+        assert 0 <= integral / tail._sum(count, samples, (1 - p) / p) - 1 <= 2 * tail.QUADRATURE_MARGIN
+
+
+HARD_COUNTS = [(1, 10**9), (10**6, 10**9), (5 * 10**8, 10**9), (10**9 - 1, 10**9), (7, 2**53), (30_000, 60_000)]
+
+
+@pytest.mark.parametrize(("errors", "samples"), HARD_COUNTS)
+@pytest.mark.parametrize("nats", [1e-3, 3.0, 690.0, 1e6])
+def test_the_tail_at_hard_corners(errors, samples, nats):
+    """At the answer mpmath's incomplete beta function is below exp(-nats), a hair inside it is above."""
+    got = mpf(bounds.binomial_tail_inverse(errors, samples, nats))
+    inside = got * (1 - mpf("1e-14"))
+    assert got >= mpf(errors) / samples or nats < 0.7
+    if nats <= 690 and (errors < 10**6 or errors > samples - 10**6):
+        assert log_tail(errors, samples, got) <= -nats
+        assert log_tail(errors, samples, inside) > -nats
+    chernoff = bounds.kl_inverse(errors / samples, nats / samples)
+    assert got <= mpf(chernoff) * (1 + mpf("1e-15"))
+
+
+def log_tail(errors: int, samples: int, p: mpf) -> mpf:
+    """ln P(Bin(n, p) <= k), from its largest term down."""
+    term = total = mpf(1)
+    for i in range(errors, 0, -1):
+        term *= (1 - p) / p * i / (samples - i + 1)
+        total += term
+        if term < total * mpf("1e-45"):
+            break
+    top = mp.loggamma(samples + 1) - mp.loggamma(errors + 1) - mp.loggamma(samples - errors + 1)
+    return top + errors * mp.log(p) + (samples - errors) * mp.log(1 - p) + mp.log(total)
+
+
+@pytest.mark.parametrize("q", [1e-300, 1e-100, 1e-17, 0.3, 1 - 2**-53])
+@pytest.mark.parametrize("nats", [5e-324, 1e-300, 1e-30, 1e-9, 30.0])
+def test_kl_inverse_where_risk_and_budget_are_far_apart(q, nats):
+    """kl at the answer is at least nats, four units in the last place inside it is below."""
+    with mp.workdps(750):
+        for side, outward in (("upper", math.inf), ("lower", -math.inf)):
+            got = bounds.kl_inverse(q, nats, side)
+            inside = got
+            for _ in range(4):
+                inside = math.nextafter(inside, -outward)
+            if 1e-305 < got < 1:
+                assert oracle.kl(mpf(q), mpf(got)) >= nats
+                assert (inside - q) * outward <= 0 or oracle.kl(mpf(q), mpf(inside)) <= nats
 
 
 def test_clopper_pearson_lower_limits_in_closed_form():
@@ -267,8 +324,8 @@ def test_what_a_bound_cannot_be_asked_is_refused_by_name(bound, argument, value)
             "errors must be an integer from 0 to 5; got 0.5",
         ),
         (
-            lambda: bounds.occam_binomial(6, 1.0, 10**10, 0.05),
-            "tail must be an integer from 1 to 1000000000; got",
+            lambda: bounds.occam_binomial(6, 1.0, 2**60, 0.05),
+            "samples must be an integer from 1 to 9007199254740992; got",
         ),
         (lambda: bounds.kl_inverse(0.1, 0.1, "left"), "side must be 'upper' or 'lower'; got 'left'"),
         (lambda: bounds.binomial_tail_inverse(1, 5, -1.0), "nats must be a finite number of at least 0; got -1.0"),

@@ -58,7 +58,7 @@ def test_monotone_in_every_argument(name, data):
 
 
 @settings(max_examples=150, deadline=None)
-@given(samples=st.integers(1, 3000), errors=st.integers(0, 3000), complexity=nats, delta=deltas)
+@given(samples=sizes, errors=st.one_of(st.integers(0, 3000), sizes), complexity=nats, delta=deltas)
 def test_binomial_is_monotone_and_below_kl_and_hoeffding(samples, errors, complexity, delta):
     errors = min(errors, samples)
     binomial = bounds.occam_binomial(errors, complexity, samples, delta)
@@ -107,7 +107,7 @@ def test_catoni_is_monotone_where_it_says_anything(risk, share, samples, delta, 
     assert here <= bounds.catoni(risk, complexity, samples, delta / 2 or 5e-324, rate)
     assert here <= bounds.catoni(min(1.0, risk + 0.01), complexity, samples, delta, rate)
     assert here >= 1 or bounds.catoni(risk, complexity, 2 * samples, delta, rate) <= here
-    before, after = (bounds.catoni_grid(risk, complexity, n, delta, [rate, 2 * rate]) for n in (samples, 2 * samples))
+    before, after = (bounds.catoni_grid(risk, complexity, n, delta) for n in (samples, samples + 1))
     assert before >= 1 or after <= before
 
 
@@ -169,7 +169,6 @@ def test_limits():
     assert bounds.occam_binomial(5, 1e6, 100, 0.05) == 1.0
 
 
-@pytest.mark.slow
 def test_a_thousand_million_samples():
     """The widest sum there is: within 1e-6 standard deviations of the normal limit's second-order expansion."""
     n, k = 10**9, 5 * 10**8

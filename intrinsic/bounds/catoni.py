@@ -4,7 +4,8 @@ Assumptions as in `pac_bayes`. With Phi_a^-1(x) = (1 - exp(-a x)) / (1 - exp(-a)
 
     risk of Q <= Phi_a^-1( risk + (KL + ln(1/delta)) / lambda )
 
-for one lambda > 0, the inverse temperature, fixed before the data were seen (Catoni 2007, Theorem 1.2.6).
+for one lambda > 0, the inverse temperature, fixed before the data were seen (Catoni 2007, Theorem 1.2.6; in this form
+Alquier, "User-friendly introduction to PAC-Bayes bounds", Theorem 3.5).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from decimal import Decimal
 from intrinsic.bounds.arguments import paid, read_positive, read_risk, read_samples, refuse
 from intrinsic.bounds.exact import exact, one_minus_exp, up
 
-GRID_TOP = 16
+DEFAULT_GRID = tuple(math.sqrt(2**i) for i in range(2 * 57))
 WIDEST = 1000.0
 """lambda is sought up to this many times n, where 1 - exp(-lambda/n) has long been 1."""
 SCAN, GOLDEN = 200, (math.sqrt(5) - 1) / 2
@@ -35,10 +36,11 @@ def catoni_grid(
 ) -> float:
     """The best of `catoni` over a grid of lambdas fixed beforehand, each at delta / len(grid).
 
-    The default grid, 2^(i/2) for i = 0, 1, ... up to about 16 n, depends on n alone. It holds every lambda of use to a
-    factor of 1.19: on bounds of common size the result is within 1 % of the best lambda for free.
+    The default grid, 2^(i/2) for i = 0 .. 113, depends on nothing, so that more samples never cost more. It holds every
+    lambda from 1 to 16 times the most samples to a factor of 1.19: on bounds of common size the result is within 1 % of
+    the best lambda for free.
     """
-    rates = default_grid(samples) if grid is None else tuple(grid)
+    rates = DEFAULT_GRID if grid is None else tuple(grid)
     if not rates:
         refuse("the grid of inverse temperatures", "at least one number above 0", grid)
     share = paid(complexity, delta) + Decimal(len(rates)).ln()
@@ -47,19 +49,14 @@ def catoni_grid(
     return min(up(_phi_inverse(rate / n, observed + share / rate)) for rate in lambdas)
 
 
-def default_grid(samples: int) -> tuple[float, ...]:
-    steps = 2 * (GRID_TOP * read_samples(samples)).bit_length()
-    return tuple(math.sqrt(2**i) for i in range(steps + 1))
-
-
 @exact
 def zhou_lotfi(risk: float, complexity: float, samples: int, delta: float, alpha: float = 1.0001) -> float:
     """inf over lambda > 1 of Phi_a^-1(risk + (alpha/lambda) (KL + ln(1/delta) + 2 ln(2 + ln(lambda)/ln(alpha)))).
 
-    For comparison: the form of Zhou et al. 2019, Theorem 2.1, after Catoni 2007, as in Lotfi et al. 2022, whose
-    published code takes alpha = 1.0001 and KL = `universal_prior_nats(bits)`. Every lambda above 1 may be chosen by the
-    data; alpha > 1 is fixed beforehand. The infimum is sought in floating point, and the bound then computed at the
-    lambda found, where it is valid whatever the search did.
+    For comparison: the form of Zhou et al. 2019 after Catoni 2007, as in Lotfi et al. 2022, whose published code takes
+    alpha = 1.0001 and KL = `universal_prior_nats(bits)`. Every lambda above 1 may be chosen by the data; alpha > 1 is
+    fixed beforehand. The infimum is sought in floating point, and the bound then computed at the lambda found, where it
+    is valid whatever the search did.
     """
     if (base := read_positive(alpha, "alpha")) <= 1:
         refuse("alpha", "a number above 1, fixed before the data were seen", alpha)

@@ -8,27 +8,25 @@ beyond the root every iterate stays beyond it. Wherever the iteration ends, the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Literal
 
 from intrinsic.bounds.arguments import (
     read_delta,
     read_errors,
-    read_integer,
     read_nonnegative,
     read_risk,
     read_samples,
     refuse,
 )
-from intrinsic.bounds.exact import ONE, down, exact, leading_zeros, one_minus_exp, up
-from intrinsic.bounds.special import log_choose
+from intrinsic.bounds.exact import ONE, down, exact, one_minus_exp, up
+from intrinsic.bounds.special import less_log, log_choose
+from intrinsic.bounds.tail import tail_over_top
 
 Side = Literal["upper", "lower"]
 
-MAX_BINOMIAL_SAMPLES = 10**9
 LEAST_NATS = Decimal("1e-17")
 NEGLIGIBLE_STEP = Decimal("1e-32")
-NEGLIGIBLE_TAIL = Decimal("1e-40")
 MOST_STEPS = 1000
 
 
@@ -55,7 +53,7 @@ def binomial_tail_inverse(errors: int, samples: int, nats: float, side: Side = "
 
     `upper`: sup{p : P(Bin(n, p) <= k) >= exp(-nats)}, rounded up. `lower`: inf{p : P(Bin(n, p) >= k) >= exp(-nats)},
     rounded down. The probability is given by its logarithm, as delta 2^-L has none but that beyond L = 1074 bits. nats
-    below 1e-17 count as 1e-17, which is the safe side. n is at most 10^9: time grows with sqrt(n), to seconds there.
+    below 1e-17 count as 1e-17, which is the safe side.
 
     Source: Langford 2005, "Tutorial on practical prediction theory for classification", Section 3.1.
     """
@@ -86,38 +84,43 @@ def check_side(side: str) -> None:
 
 
 def read_counts(errors: int, samples: int) -> tuple[int, int]:
-    n = read_integer(samples, "the number of samples of a binomial tail", 1, MAX_BINOMIAL_SAMPLES)
-    return read_errors(errors, read_samples(n)), n
+    n = read_samples(samples)
+    return read_errors(errors, n), n
 
 
 def kl_root(q: Decimal, nats: Decimal, side: Side) -> Decimal:
-    """The p on the named side of q with kl(q || p) = nats, from outside; q itself where nats is 0."""
-    if not nats or q == (1 if side == "upper" else 0):
+    """The p on the named side of q with kl(q || p) = nats, from outside; q itself where nats is 0.
+
+    Both sides are one problem. With h = q and r = 1 - q above q, h = 1 - q and r = q below it, a = |p - q| the unknown,
+    and l = r - a,
+
+        kl = h f(a/h) + r f(-a/r),   f(x) = x - ln(1 + x) >= 0,   d kl/da = a / ((h + a) l),
+
+    where nothing cancels. a and l are both carried, as either may be far smaller than the other.
+    """
+    here, room = (q, 1 - q) if side == "upper" else (1 - q, q)
+    if not nats or not room:
         return q
-    if q == 0:
-        return one_minus_exp(nats)
-    if q == 1:
-        return (-nats).exp()
-    with localcontext() as context:
-        context.prec += 2 * leading_zeros(nats)  # kl is near (p-q)^2: half of its digits cancel
-        start = _kl_start(q, nats, side)
-        if start >= 1 or start <= 0:  # closer to the end than the working precision can tell
-            return min(max(start, Decimal(0)), ONE)
-
-        def step(p: Decimal) -> Decimal:
-            entropy = q * (q / p).ln() + (1 - q) * ((1 - q) / (1 - p)).ln()
-            return (entropy - nats) * p * (1 - p) / (p - q)
-
-        return _newton(step, start, side)
+    if q in (0, 1):
+        return one_minus_exp(nats) if side == "upper" else (-nats).exp()
+    apart, left = _kl_start(here, room, nats)
+    for _ in range(MOST_STEPS):
+        if not left:  # the end is nearer than the working precision can tell
+            break
+        entropy = here * less_log(apart / here, 1 + apart / here) + room * less_log(-apart / room, left / room)
+        change = (entropy - nats) * (here + apart) * left / apart
+        if change <= (here + apart if side == "upper" else left) * NEGLIGIBLE_STEP:
+            break
+        apart, left = apart - change, left + change
+    return min(here + apart, ONE) if side == "upper" else left
 
 
-def _kl_start(q: Decimal, nats: Decimal, side: Side) -> Decimal:
-    """Beyond the root: the nearer of Pinsker's bound and of dropping one term of kl = -H(q) + q ln(1/p) + ..."""
-    surprise = nats - q * q.ln() - (1 - q) * (1 - q).ln()
+def _kl_start(here: Decimal, room: Decimal, nats: Decimal) -> tuple[Decimal, Decimal]:
+    """(a, l) beyond the root: the nearer of Pinsker's bound and of where h ln(h) + r ln(r/l) <= kl reaches nats."""
     pinsker = (nats / 2).sqrt()
-    if side == "upper":
-        return min(q + pinsker, 1 - (-surprise / (1 - q)).exp())
-    return max(q - pinsker, (-surprise / q).exp())
+    surprise = (nats + here * (room + less_log(-room, here))) / room  # (nats - h ln(h)) / r
+    apart = room * one_minus_exp(surprise)
+    return (pinsker, room - pinsker) if pinsker < apart else (apart, room * (-surprise).exp())
 
 
 def binomial_root(errors: int, samples: int, nats: Decimal, side: Side) -> Decimal:
@@ -137,27 +140,14 @@ def binomial_root(errors: int, samples: int, nats: Decimal, side: Side) -> Decim
     def step(p: Decimal) -> Decimal:
         top = choose + errors * p.ln() + (samples - errors) * (1 - p).ln()
         if side == "upper":
-            series = _tail_over_top(errors, samples, (1 - p) / p)
+            series = tail_over_top(errors, samples, p)
             slope = -(samples - errors) / ((1 - p) * series)
         else:
-            series = _tail_over_top(samples - errors, samples, p / (1 - p))
+            series = tail_over_top(samples - errors, samples, 1 - p)
             slope = errors / (p * series)
         return (top + series.ln() + nats) / slope
 
     return _newton(step, start, side)
-
-
-def _tail_over_top(count: int, samples: int, odds: Decimal) -> Decimal:
-    """sum_{i<=k} C(n,i) a^i / (C(n,k) a^k) with odds = 1/a, from above: the tail over its largest index's term."""
-    term = total = ONE
-    for left in range(count, 0, -1):
-        ratio = odds * left / (samples - left + 1)
-        term *= ratio
-        total += term
-        if ratio < 1 and term < total * NEGLIGIBLE_TAIL * (1 - ratio):
-            # Ratios fall, so that a geometric series bounds the rest.
-            return total + term * ratio / (1 - ratio)
-    return total
 
 
 def _newton(step: Callable[[Decimal], Decimal], start: Decimal, side: Side) -> Decimal:

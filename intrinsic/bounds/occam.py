@@ -43,7 +43,7 @@ def occam_kl(risk: float, complexity: float, samples: int, delta: float) -> floa
 def occam_binomial(errors: int, complexity: float, samples: int, delta: float) -> float:
     """sup{p : P(Bin(n, p) <= errors) >= delta exp(-complexity)}: the exact tail, never above `occam_kl`.
 
-    For the 0-1 loss. Nothing is lost here but in the union over the code. n is at most 10^9.
+    For the 0-1 loss. Nothing is lost here but in the union over the code.
 
     Source: Langford 2005, Section 4.1 (the Occam's razor bound).
     """
@@ -56,7 +56,7 @@ def occam_split(errors: int, complexity: float, samples: int, prior_samples: int
     errors are counted on the other n - prior_samples, which are all that the bound counts; complexity is the length in
     the code that the first part chose, in any way. The split itself must not depend on the data.
 
-    Source: Ambroladze, Parrado-Hernandez and Shawe-Taylor 2006; Dziugaite et al. 2021; Lotfi et al. 2022, Section 5.
+    Source: Ambroladze, Parrado-Hernandez and Shawe-Taylor 2006; Dziugaite et al. 2021; Lotfi et al. 2022.
     """
     return occam_binomial(errors, complexity, read_rest(samples, prior_samples), delta)
 

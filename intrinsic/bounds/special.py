@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import Decimal, getcontext
 
 STIRLING = (
     *((1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156), (-3617, 122400)),
@@ -13,7 +13,8 @@ STIRLING = (
 STIRLING_FROM = 256
 """From here on the series' error, below its first omitted term, is under 2e-57."""
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-XI_SERIES_UP_TO = 10**6
+XI_SERIES_UP_TO = 10**5
+SERIES_BELOW = Decimal("0.05")
 
 
 def log_factorial(n: int) -> Decimal:
@@ -41,8 +42,8 @@ def xi(n: int) -> Decimal:
     """Maurer's xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k), from above; between sqrt(n) and 2 sqrt(n).
 
     By Abel's identity it is 1 + sum_{i>=1} prod_{j<i} (1 - j/n), one more than Ramanujan's Q(n), whose terms fall like
-    exp(-i^2/2n): about 12 sqrt(n) of them count. Above a million the sum is n! e^n / (2 n^n) + 1 - theta, where theta
-    exceeds 1/3 + 4/(135 (n + 8/45)) by less than 0.003/n^2 (Flajolet, Grabner, Kirschenhofer and Prodinger, "On
+    exp(-i^2/2n): about 12 sqrt(n) of them count. Above XI_SERIES_UP_TO the sum is n! e^n / (2 n^n) + 1 - theta, where
+    theta exceeds 1/3 + 4/(135 (n + 8/45)) by less than 0.003/n^2 (Flajolet, Grabner, Kirschenhofer and Prodinger, "On
     Ramanujan's Q-function", 1995).
     """
     if n > XI_SERIES_UP_TO:
@@ -55,4 +56,20 @@ def xi(n: int) -> Decimal:
         total += term
         if term * n < i * total * Decimal("1e-45"):  # the rest is below term * n/i: each next ratio is under 1 - i/n
             return total + term * n / i
+    return total
+
+
+def less_log(x: Decimal, whole: Decimal) -> Decimal:
+    """x - ln(whole), where whole = 1 + x: at least 0, and to all digits where x is small."""
+    return less_log_series(x) if abs(x) < SERIES_BELOW else x - whole.ln()
+
+
+def less_log_series(x: Decimal) -> Decimal:
+    """x - ln(1 + x) = x^2/2 - x^3/3 + ... to the working precision, for |x| well below 1."""
+    term, k = x * x, 2
+    total, least = term / 2, abs(term) * Decimal(10) ** -(getcontext().prec + 2)
+    while abs(term) > least:
+        term *= -x
+        k += 1
+        total += term / k
     return total
