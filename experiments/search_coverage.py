@@ -24,6 +24,7 @@ SCENARIOS = {
     Scenario("grid protocol", spec=SearchSpec(kind="grid")): 0.2,
     Scenario("rate indifferent", penalty=(0.0, 0.0)): 0.2,
     Scenario("rate wrong by two", penalty=(4.0, 8.0), best_rate=2.0): 0.2,
+    Scenario("rate wrong by four", penalty=(2.0, 5.0), best_rate=4.0): 0.2,
     Scenario("heavy tails (t, 4 df)", tails=4.0): 0.2,
     Scenario("baseline quieter by three", baseline_noise=1 / 3): 0.1,
     Scenario("baseline noisier by three", baseline_noise=3.0): 0.1,

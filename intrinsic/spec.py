@@ -206,7 +206,7 @@ class SearchSpec(Frozen):
     seeds: PositiveInt = 3
     """Most seeds at one dimension; as many again where two rates compete there, or in place of lost trials."""
     guard_rates: tuple[Rate, ...] = (0.5, 2.0)
-    """Factors on the subspace learning rate that must fail too before a dimension fails; () switches off."""
+    """Factors on the learning rate in use that must fail too before a dimension fails; () switches off."""
     max_trials: PositiveInt = 200
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,9 @@ RULE = TargetSpec(kind="global", value=TARGET, fraction=1.0)
 
 
 def saturating(ask: Ask, plateaus: dict[float, float]) -> float:
-    """From chance at small d to the rate's plateau; half of the way at d = 60."""
-    return CHANCE + (plateaus[ask.rate_factor] - CHANCE) / (1 + (60 / ask.d) ** 1.5)
+    """From chance at small d to the rate's plateau, or the nearest one's; half of the way at d = 60."""
+    nearest = min(plateaus, key=lambda rate: abs(np.log2(rate / ask.rate_factor)))
+    return CHANCE + (plateaus[nearest] - CHANCE) / (1 + (60 / ask.d) ** 1.5)
 
 
 def searched(plateaus: dict[float, float], *, seeds: int, baseline_seeds: int, noise: float, run: int) -> SearchResult:
@@ -71,6 +74,37 @@ def test_an_undecided_comparison_gets_as_many_seeds_again():
             assert {a.seed for a in asked if (a.d, a.rate_factor) == (d, rate)} >= {0, 1, 2, 4, 5, 6}
 
 
+# -- the rate is off by more than a guard's step
+
+
+def test_the_guard_goes_on_from_the_rate_that_it_went_over_to():
+    """Every factor of two towards 8 lifts the curve; one guard sees only the next one."""
+    plateaus = {0.5: 0.80, 1.0: 0.89, 2.0: 0.93, 4.0: 0.96, 8.0: 0.99, 16.0: 0.97}
+    result = searched(plateaus, seeds=3, baseline_seeds=3, noise=0.002, run=0)
+    assert "at d=181 the learning rate times 4 did better" in result.message
+    assert result.d == 181, "at the next dimension below, 128, no rate reaches the target"
+    assert any(point.rate_factor == 8.0 for point in result.points)
+
+
+def test_a_rate_too_high_for_the_largest_dimension_is_not_the_end():
+    """The best rate falls with d: at the rate that suits small d the large ones learn nothing at all."""
+
+    def score(ask: Ask) -> float:
+        best = 0.95 if ask.d > 1000 else 0.85
+        off = max(0.0, np.log2(ask.rate_factor / (64 / ask.d if ask.d > 1000 else 1.0)) / 8)
+        return CHANCE + (best - CHANCE) * max(0.0, 1 - off) / (1 + 20 / ask.d)
+
+    asked: list[Ask] = []
+
+    def evaluate(asks):
+        asked.extend(asks)
+        return [score(ask) + 0.001 * (ask.seed % 3 - 1) for ask in asks]
+
+    result = search(evaluate, make_target(RULE, (0.977, 0.978, 0.979), CHANCE), SearchSpec())
+    assert min(ask.rate_factor for ask in asked) <= 1 / 32, "the looks go on while they rise"
+    assert result.status == "found"
+
+
 # -- what never-met says
 
 
@@ -118,3 +152,18 @@ def test_messages_speak_in_the_metrics_own_sign():
     assert "reaches the target 0.37;" in up.message
     flat = search(lambda asks: [-0.9] * len(asks), target, SearchSpec())
     assert "reaches the target 0.37 in the mean (best 0.9 at d=" in flat.message
+
+
+def test_never_met_says_where_the_score_falls_off():
+    def score(ask: Ask) -> float:
+        return 0.8 if ask.d < 1000 else CHANCE
+
+    result = search(
+        lambda asks: [score(ask) + 0.001 * (ask.seed % 3 - 1) for ask in asks],
+        make_target(RULE, (0.97, 0.98, 0.99), CHANCE),
+        SearchSpec(),
+    )
+    assert result.status == "never-met"
+    assert re.search(
+        r"falls to 0\.5 at d=4096, .* a learning rate too high .*: give lower --subspace-rates", result.message
+    )

@@ -30,7 +30,7 @@ DRAWS = 600
 BLUR = 0.5
 """Refinement stops where the curve's sd at the crossing is below this share of the target's own sd."""
 HOPELESS = 0.5
-"""A failure below this share of the way from chance to the target needs no guard."""
+"""A failure below this share of the way from chance to the target needs no guard, unless all hangs on it."""
 REACH = 3.0
 """Refinement completes dimensions at most so many grid steps from the crossing."""
 
@@ -151,26 +151,45 @@ def _rescued(ledger: Ledger, d: int, last: bool) -> bool:
 def guard(ledger: Ledger, d: int, last: bool = False) -> float | None:
     """The rate at which d reaches the target though it fails at its own; None if there is none.
 
-    A dimension clearly below HOPELESS of the way from chance to the target is not guarded: a factor of two in
-    the rate does not win that much (where chance is unknown, every failure is guarded). A guard is one trial
-    at each other rate. One that reaches the target was chosen for being high, so it proves nothing: fresh
-    seeds must reach the target in the mean and be better than the scores at the rate in use by more than
-    noise explains; where that is undecided, both rates get as many seeds again. Only those fresh scores enter
-    the fit.
+    A guard is one trial at each other rate: the rate in use times each of guard_rates, and the rate the search began
+    with. One that reaches the target was chosen for being high, so it proves nothing: fresh seeds must reach the
+    target in the mean and be better than the scores at the rate in use by more than noise explains; where that is
+    undecided, both rates get as many seeds again. Only those fresh scores enter the fit. A dimension clearly below
+    HOPELESS of the way from chance to the target is not guarded: a factor of two in the rate does not win that much.
 
-    `last`: the claim that no dimension reaches the target hangs on this guard. Then a first look is believed only
-    where it is clearly below the target, and fresh seeds that reach the target in the mean decide: whether
-    the other rate is better than one that does not reach it is no longer the question.
+    `last`: the claim that no dimension reaches the target hangs on this guard. Then hopelessness is no excuse (the best
+    rate falls at large d, and there a rate too high looks like chance), the looks go on in the direction in which
+    they rise, a look is dismissed only where it is clearly below the target, and fresh seeds that reach the target in
+    the mean decide: whether the other rate is better than one that does not reach it is no longer the question.
     """
-    if ledger.seeds(d) == 0 or _hopeless(ledger, d):  # no seeds: all were lost, d is not known to fail
+    if ledger.seeds(d) == 0 or (not last and _hopeless(ledger, d)):  # no seeds: all were lost, d is not known to fail
         return None
-    others = dict.fromkeys((1.0, *ledger.spec.guard_rates))
-    looks = [Ask(d, ledger.spec.seeds, r) for r in others if r != ledger.rate(d) and not ledger.tried(d, r)]
-    ledger.ask(looks)
-    scores = {look.rate_factor: ledger.score(look) for look in looks}
+    scores = _looks(ledger, d, ledger.rate(d))
+    while last and (top := _rising(ledger, d, scores)) is not None:
+        scores |= _looks(ledger, d, top)
     hopeful = [(score, r) for r, score in scores.items() if score is None or not _dismissed(ledger, score, last)]
     hopeful.sort(key=lambda pair: -math.inf if pair[0] is None else pair[0], reverse=True)
     return next((r for _, r in hopeful if _confirmed(ledger, d, r, last)), None)
+
+
+def _looks(ledger: Ledger, d: int, rate: float) -> dict[float, float | None]:
+    """One trial at each rate around this one that has none yet -> their scores, None for a lost one."""
+    looks = [Ask(d, ledger.spec.seeds, r) for r in _around(ledger, rate) if not ledger.tried(d, r)]
+    ledger.ask(looks)
+    return {look.rate_factor: ledger.score(look) for look in looks if ledger.tried(d, look.rate_factor)}
+
+
+def _around(ledger: Ledger, rate: float) -> list[float]:
+    return [r for r in dict.fromkeys((1.0, *(rate * factor for factor in ledger.spec.guard_rates))) if r != rate]
+
+
+def _rising(ledger: Ledger, d: int, scores: dict[float, float | None]) -> float | None:
+    """The look that is better than the rate in use and all other looks, if there is a rate beyond it to look at."""
+    known = {rate: score for rate, score in scores.items() if score is not None}
+    top, own = max(known, key=lambda rate: known[rate], default=None), ledger.cell(d)
+    if top is None or ledger.over or (own is not None and known[top] <= own.mean) or known[top] >= ledger.target.value:
+        return None
+    return top if any(not ledger.tried(d, rate) for rate in _around(ledger, top)) else None
 
 
 def _dismissed(ledger: Ledger, look: float, last: bool) -> bool:
@@ -178,6 +197,7 @@ def _dismissed(ledger: Ledger, look: float, last: bool) -> bool:
 
 
 def _hopeless(ledger: Ledger, d: int) -> bool:
+    """Clearly far below the target; where chance is unknown nothing is."""
     cell, target = ledger.cell(d), ledger.target
     if cell is None or target.chance is None or not ledger.clear(d):
         return False

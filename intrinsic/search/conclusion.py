@@ -147,6 +147,13 @@ def _unmet(ledger: Ledger) -> str:
         claim = f"no dimension {up_to} reaches {target} in the mean (best {mean} at d={best.d})"
     if elsewhere := _reached_elsewhere(ledger):
         return f"{claim}; {elsewhere}: give that rate by --subspace-rates, or raise --seeds"
+    top = ledger.cells()[-1]
+    if ledger.clearly_worse(top, best):
+        claim += (
+            f"; it falls to {ledger.target.shown(top.mean)} at d={top.d}, as with a learning rate too high for large "
+            "dimensions"
+        )
+        remedies = "give lower --subspace-rates, or train longer"
     return f"{claim}: {remedies}"
 
 

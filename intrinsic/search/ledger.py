@@ -198,6 +198,10 @@ class Ledger:
     def _above(self, left: Cell, right: Cell, level: float) -> bool:
         return left.mean - right.mean > self._allowance(1 / left.count + 1 / right.count, level)
 
+    def clearly_worse(self, cell: Cell, other: Cell) -> bool:
+        """Is one mean below another by more than noise explains?"""
+        return self._above(other, cell, FALL)
+
     def fall(self) -> tuple[int, int] | None:
         """The widest fall through the target: d that reaches it, a larger d that does not; None if there is none.
 
