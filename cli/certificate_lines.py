@@ -1,0 +1,29 @@
+"""A certificate for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from intrinsic.certificate.record import Certificate
+
+
+def lines_of(certificate: Certificate) -> Iterator[str]:
+    """The bounds, what each cost, what the message cost part by part, what is assumed."""
+    train, test = certificate.train, certificate.test
+    yield ""
+    yield f"{'bound':<22} {'error at most':>13} {'bits':>10}"
+    for row in certificate.bounds:
+        note = f"  {row.note}" if row.note else ""
+        yield f"{row.name:<22} {row.value:>13.4f} {row.bits:>10.1f}{note}"
+    yield ""
+    parts = ", ".join(f"{part} {bits}" for part, bits in certificate.ledger.items())
+    yield f"message        {certificate.bits} bits: {parts}"
+    yield f"subspace       d={certificate.subspace_dim} of D={certificate.full_dim:,}"
+    yield f"training       {train.errors} errors in {train.samples}, {train.narrow} of them by a margin below 1e-4"
+    yield f"test           {test.errors} errors in {test.samples}"
+    yield f"majority       {certificate.constant_errors / train.samples:.4f} error if always the commonest class"
+    for number, assumption in enumerate(certificate.assumptions):
+        yield f"{'assumes' if not number else '':<14} {assumption}"
+    yield f"certified      {certificate.statement}"
+    if certificate.is_vacuous:
+        yield "VACUOUS        the commonest class alone errs no more than this allows: nothing is certified"

@@ -1,0 +1,180 @@
+"""Train, make coarse, code, decode, count, bound: the best of the candidates becomes a certificate."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from intrinsic.certificate.assumptions import assumptions_of, statement
+from intrinsic.certificate.build import lay_out, rebuild, sizes
+from intrinsic.certificate.count import Counts, count_errors
+from intrinsic.certificate.message import Encoded, Message, Terms, decode, encode
+from intrinsic.certificate.networks import Bench, Network
+from intrinsic.certificate.quantise import Coarse, CoarseSubspace
+from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE, Certificate, Counted, Hashes, to_text
+from intrinsic.certificate.spec import CertifySpec, Grid
+from intrinsic.certificate.table import CERTIFIED, Evidence, all_bounds, asymptotic, certified, reference
+from intrinsic.errors import Diverged, SpecError, StoreError
+from intrinsic.seeds import derive
+from intrinsic.subspace.artefact import replace_file
+from intrinsic.tasks.base import Task
+from intrinsic.training import fit
+
+GRID_FILE = "grid.json"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one training run is given. Only setting and seed are coded by index, d and the levels by themselves."""
+
+    setting: int
+    seed: int
+    dim: int
+    kinds: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A candidate as a stranger will see it: after decoding. bound is None where training diverged."""
+
+    candidate: Candidate
+    message: Message | None
+    encoded: Encoded | None
+    counts: Counts | None
+    bound: float | None
+
+
+News = Callable[[Outcome], None]
+
+
+def candidates(spec: CertifySpec) -> Iterator[Candidate]:
+    settings, seeds = range(len(spec.grid.settings)), range(spec.trained_seeds or spec.grid.seeds)
+    return itertools.starmap(Candidate, itertools.product(settings, seeds, spec.dims, spec.kinds, spec.rates))
+
+
+def terms_of(grid: Grid) -> Terms:
+    return Terms(settings=len(grid.settings), seeds=grid.seeds)
+
+
+def certify(spec: CertifySpec, output_dir: Path, news: News = lambda outcome: None) -> Certificate:
+    """Train every candidate, keep the lowest bound, write grid.json (before training), certificate.json, message.bin.
+
+    Choosing among the candidates costs nothing more: all their messages share one prefix code. Raises SpecError,
+    DataError and ModelError as training does, Diverged if no candidate came to an end, StoreError if the folder
+    cannot be written.
+    """
+    bench = Bench.open(spec.grid, spec.task)
+    freeze(spec.grid, output_dir)
+    best: Outcome | None = None
+    for candidate in candidates(spec):
+        outcome = _try(bench, spec, candidate)
+        news(outcome)
+        if outcome.bound is not None and (best is None or best.bound is None or outcome.bound < best.bound):
+            best = outcome
+    if best is None:
+        raise Diverged("training diverged for every candidate; lower the learning rate")
+    certificate = _certificate(bench, best)
+    assert best.encoded is not None
+    _write(output_dir / MESSAGE_FILE, best.encoded.data)
+    _write(output_dir / CERTIFICATE_FILE, to_text(certificate).encode())
+    return certificate
+
+
+def freeze(grid: Grid, output_dir: Path) -> None:
+    """Write the grid and its hash. A folder that holds another grid is refused: its certificate would be orphaned."""
+    text = json.dumps({"sha256": grid.sha256, "grid": grid.model_dump(mode="json")}, indent=2) + "\n"
+    path = output_dir / GRID_FILE
+    try:
+        output_dir.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+            raise SpecError(f"{path} holds another grid: a grid is fixed before training, so name another folder")
+    except OSError as error:
+        raise StoreError(f"cannot use {output_dir} ({error.strerror or error}); name another folder") from None
+    _write(path, text.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise StoreError(f"cannot write {path} ({error.strerror or error}); name another folder") from None
+
+
+def _try(bench: Bench, spec: CertifySpec, candidate: Candidate) -> Outcome:
+    try:
+        message = _train(bench, spec, candidate)
+    except Diverged:
+        return Outcome(candidate, None, None, None, None)
+    encoded = encode(message, terms_of(spec.grid))
+    decoded, _ = decode(encoded.data, terms_of(spec.grid))
+    counts = count_errors(rebuild(bench, decoded), "train")
+    evidence = Evidence(counts.errors, counts.samples, encoded.bits, spec.grid.delta)
+    return Outcome(candidate, decoded, encoded, counts, certified(evidence))
+
+
+def _train(bench: Bench, spec: CertifySpec, candidate: Candidate) -> Message:
+    setting = spec.grid.settings[candidate.setting]
+    network = bench.network(setting, candidate.seed)
+    inner = lay_out(network, setting, candidate.dim, spec.grid, candidate.seed)
+    coarse = Coarse(candidate.kinds, candidate.rate / bench.task.num_train, spec.coarse_from, spec.digits)
+    trainable = CoarseSubspace(inner, coarse, structure_aware=setting.structure_aware)
+    order = derive(spec.grid.seed, "certificate", "order", candidate.seed)
+    fit(trainable, network.prepared[0], bench.task, spec.optim, order)
+    levels = tuple(trainable.levels().tolist())
+    return Message(candidate.setting, candidate.seed, trainable.values(), trainable.factors(), levels)
+
+
+def _certificate(bench: Bench, best: Outcome) -> Certificate:
+    message, encoded, counts = best.message, best.encoded, best.counts
+    assert message is not None
+    assert encoded is not None
+    assert counts is not None
+    assert best.bound is not None
+    grid, dim = bench.grid, len(message.levels)
+    network = rebuild(bench, message)
+    held_out = count_errors(network, "eval")
+    evidence = Evidence(counts.errors, counts.samples, encoded.bits, grid.delta)
+    rows = (*all_bounds(evidence, dim), reference(held_out, grid.delta), asymptotic(dim, counts.samples))
+    return Certificate(
+        statement=statement(best.bound, grid.delta, bench.task),
+        bound=best.bound,
+        delta={CERTIFIED: grid.delta},
+        bits=encoded.bits,
+        ledger=encoded.ledger,
+        subspace_dim=dim,
+        full_dim=_full_dim(bench, message),
+        train=Counted(**vars(counts)),
+        test=Counted(**vars(held_out)),
+        constant_errors=constant_errors(bench.task),
+        hashes=hashes_of(bench, network, encoded),
+        grid=grid,
+        bounds=rows,
+        assumptions=assumptions_of(grid, bench.task, grid.settings[message.setting]),
+        versions={name: version(name) for name in ("intrinsic", "torch", "numpy", "transformers")},
+    )
+
+
+def _full_dim(bench: Bench, message: Message) -> int:
+    return sizes(bench.network(bench.grid.settings[message.setting], message.seed))[1]
+
+
+def hashes_of(bench: Bench, network: Network, encoded: Encoded) -> Hashes:
+    return Hashes(
+        grid=bench.grid.sha256,
+        message=hashlib.sha256(encoded.data).hexdigest(),
+        data=bench.task.fingerprint,
+        weights=network.weights_sha256,
+    )
+
+
+def constant_errors(task: Task) -> int:
+    """Training examples outside of the commonest class."""
+    return int(task.num_train - np.bincount(task.train.labels).max())

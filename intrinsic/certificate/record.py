@@ -1,0 +1,119 @@
+"""certificate.json: what is claimed, everything needed to check it, and a reader that trusts none of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import Field, ValidationError
+
+from intrinsic.bounds.arguments import MAX_SAMPLES
+from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
+from intrinsic.certificate.codes.shape import MOST_LEVELS
+from intrinsic.certificate.spec import Grid
+from intrinsic.certificate.table import Row
+from intrinsic.errors import CertificateError
+from intrinsic.spec import Frozen
+from intrinsic.subspace.artefact import Hex64, first_complaint
+
+CERTIFICATE_FILE, MESSAGE_FILE = "certificate.json", "message.bin"
+MAX_CERTIFICATE_BYTES = 2**20
+
+Count = Annotated[int, Field(ge=0, le=MAX_SAMPLES, strict=True)]
+Bits = Annotated[int, Field(ge=0, le=8 * MAX_MESSAGE_BYTES, strict=True)]
+
+
+class Counted(Frozen):
+    """Integers, after decoding: see :func:`intrinsic.certificate.count.count_errors`."""
+
+    errors: Count
+    narrow: Count
+    """Of the errors: right answers whose margin was too small."""
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES, strict=True)]
+
+
+class Hashes(Frozen):
+    """SHA-256, hexadecimal."""
+
+    grid: Hex64
+    message: Hex64
+    data: Hex64
+    """Of the examples, both splits: :attr:`intrinsic.tasks.base.Task.fingerprint`."""
+    weights: str = Field(pattern=r"^[0-9a-f]{64}([0-9a-f]{64})?$")
+    """Of theta_0, and of the frozen pretrained model below it where there is one."""
+
+
+class Certificate(Frozen):
+    """With probability 1 - delta over the draw of the training examples, the error rate is at most `bound`."""
+
+    format: Literal["intrinsic-certificate"] = "intrinsic-certificate"
+    version: Literal[1] = 1
+    theorem: Literal["occam-binomial"] = "occam-binomial"
+    statement: str = Field(max_length=2000)
+    bound: float = Field(ge=0, le=1, allow_inf_nan=False, strict=True)
+    delta: dict[str, float]
+    """Ledger: what delta is spent on."""
+    bits: Bits
+    """Charged; all of the message but the zeros that fill its last byte."""
+    ledger: dict[str, Bits]
+    """What each part of the message costs."""
+    subspace_dim: int = Field(ge=0, le=MOST_LEVELS, strict=True)
+    full_dim: Count
+    train: Counted
+    test: Counted
+    constant_errors: Count
+    """Training examples outside of the commonest class."""
+    hashes: Hashes
+    grid: Grid
+    bounds: tuple[Row, ...] = Field(max_length=64)
+    assumptions: tuple[str, ...] = Field(max_length=64)
+    versions: dict[str, str] = {}
+
+    @property
+    def is_vacuous(self) -> bool:
+        """Whether always answering the commonest class of the training examples errs no more than the bound allows."""
+        return self.bound >= self.constant_errors / self.train.samples
+
+
+def to_text(certificate: Certificate) -> str:
+    """JSON with the shortest digits that give every double back."""
+    return json.dumps(certificate.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+
+
+def read_certificate(path: Path) -> Certificate:
+    """Raises CertificateError, whatever the file holds."""
+    text = read_bytes(path, MAX_CERTIFICATE_BYTES)
+    try:
+        tree = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        return Certificate.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        raise CertificateError(f"{path} is no certificate ({first_complaint(error)})") from None
+    except (ValueError, RecursionError) as error:
+        raise CertificateError(f"{path} is not JSON ({' '.join(str(error).split())[:200]})") from None
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a regular file; a pipe or a device is refused unopened."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CertificateError(f"{path} is not a regular file; give the certificate.json that `certify` wrote")
+        if status.st_size > limit:
+            raise CertificateError(f"expected at most {limit} bytes in {path}, got {status.st_size}")
+        with path.open("rb") as file:
+            return file.read(limit)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise CertificateError(f"cannot read {path} ({why}); give the certificate.json that `certify` wrote") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> Any:
+    number = float(digits)
+    return number if math.isfinite(number) else _no_constant(digits[:40])

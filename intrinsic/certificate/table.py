@@ -1,0 +1,81 @@
+"""Every bound that one message and its counts allow, and what each says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intrinsic import bounds as b
+from intrinsic.certificate.count import Counts
+from intrinsic.spec import Frozen
+
+CERTIFIED = "occam-binomial"
+"""The theorem whose value the certificate claims."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a bound is computed from: nothing else enters."""
+
+    errors: int
+    samples: int
+    bits: int
+    delta: float
+
+    @property
+    def risk(self) -> float:
+        return self.errors / self.samples
+
+    @property
+    def nats(self) -> float:
+        return b.nats(self.bits)
+
+
+class Row(Frozen):
+    """A bound's value, and the bits it was charged: the message's, and what the theorem adds (Catoni's grid say)."""
+
+    name: str
+    value: float
+    bits: float
+    note: str = ""
+
+
+def certified(evidence: Evidence) -> float:
+    """The exact binomial tail at delta 2^-bits: see :func:`intrinsic.bounds.occam_binomial`."""
+    return b.occam_binomial(evidence.errors, evidence.nats, evidence.samples, evidence.delta)
+
+
+def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
+    """Each holds with probability 1 - delta by itself; only the first is certified."""
+    bits, per = evidence.bits, evidence.bits / max(1, subspace_dim)
+    risk, nats, n, delta = evidence.risk, evidence.nats, evidence.samples, evidence.delta
+    plain: tuple[tuple[str, Callable[..., float], float, str], ...] = (
+        ("occam-kl", b.occam_kl, 0.0, ""),
+        ("occam-hoeffding", b.occam_hoeffding, 0.0, ""),
+        ("pac-bayes-kl", b.pac_bayes_kl, math.log2(2 * math.sqrt(n)), "Maurer's 2 sqrt(n)"),
+        ("pac-bayes-kl-exact", b.pac_bayes_kl_exact, 0.0, "Maurer's exact xi(n)"),
+        ("pac-bayes-mcallester", b.pac_bayes_mcallester, math.log2(2 * math.sqrt(n)), ""),
+        ("pac-bayes-quadratic", b.pac_bayes_quadratic, math.log2(2 * math.sqrt(n)), ""),
+        ("catoni-grid", b.catoni_grid, math.log2(114), "lambda from a grid of 114"),
+        ("zhou-lotfi", b.zhou_lotfi, 0.0, "alpha 1.0001, lambda paid"),
+    )
+    rows = [Row(name=CERTIFIED, value=certified(evidence), bits=bits, note="certified")]
+    rows += [Row(name=s, value=f(risk, nats, n, delta), bits=bits + more, note=why) for s, f, more, why in plain]
+    if subspace_dim:
+        value = b.theorem1(risk, subspace_dim, per, n, delta)
+        rows.append(
+            Row(name="theorem-1", value=value, bits=bits, note=f"d {subspace_dim}, {per:.3g} bits a coordinate")
+        )
+    return tuple(rows)
+
+
+def reference(counts: Counts, delta: float) -> Row:
+    """The test-set bound: what as many unseen examples say, without any code."""
+    value = b.held_out_bound(counts.errors, counts.samples, delta)
+    return Row(name="test-set", value=value, bits=0, note="reference: needs examples that training did not see")
+
+
+def asymptotic(subspace_dim: int, samples: int) -> Row:
+    value = b.theorem1_asymptotic(max(1, subspace_dim), samples)
+    return Row(name="sqrt(d/m)", value=value, bits=0, note="NOT A BOUND: Theorem 1 without its constants")

@@ -1,0 +1,144 @@
+"""Check a certificate from its two files, the data and nothing else: decode, rebuild, recount, recompute."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from intrinsic.certificate.build import rebuild
+from intrinsic.certificate.certify import constant_errors, terms_of
+from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
+from intrinsic.certificate.count import Counts, count_errors
+from intrinsic.certificate.message import Encoded, decode
+from intrinsic.certificate.networks import Bench, Network
+from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, read_bytes, read_certificate
+from intrinsic.certificate.spec import DECODER_VERSION
+from intrinsic.certificate.table import CERTIFIED, Evidence, Row, all_bounds, asymptotic, certified, reference
+from intrinsic.errors import CertificateError, IntrinsicError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; told: what was found, or expected and got."""
+
+    name: str
+    passed: bool
+    told: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The checks in the order they were made; those after a failure that makes them meaningless are left out."""
+
+    certificate: Certificate
+    checks: tuple[Check, ...]
+
+    @property
+    def is_valid(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+
+def verify(path: Path, data_dir: str | None = None) -> Verdict:
+    """What holds of a certificate and what does not. message.bin lies beside it.
+
+    First what the files alone show (grid, message, lengths, bounds); only if all that holds are data and model loaded,
+    theta_0 rebuilt and the errors counted again. Raises CertificateError for a file that is no certificate.
+    """
+    certificate = read_certificate(path)
+    data = read_bytes(path.with_name(MESSAGE_FILE), MAX_MESSAGE_BYTES)
+    checks = list(_check_files(certificate, data))
+    if all(check.passed for check in checks):
+        checks += _guarded(certificate, data, data_dir)
+    return Verdict(certificate, tuple(checks))
+
+
+def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
+    grid, hashes = certificate.grid, certificate.hashes
+    yield _same("decoder", DECODER_VERSION, grid.decoder)
+    yield _same("grid-hash", grid.sha256, hashes.grid)
+    yield _same("delta", {CERTIFIED: grid.delta}, certificate.delta)
+    yield _same("message-hash", hashlib.sha256(data).hexdigest(), hashes.message)
+    try:
+        message, encoded = decode(data, terms_of(grid))
+    except CertificateError as error:
+        yield Check("message", False, str(error))
+        return
+    yield _same("message-length", encoded.bits, certificate.bits, "bits")
+    yield _same("ledger", encoded.ledger, certificate.ledger)
+    yield _same("subspace-dim", len(message.levels), certificate.subspace_dim)
+    if any(split.errors > split.samples for split in (certificate.train, certificate.test)):
+        yield Check("counts", False, "more errors than examples are claimed")
+        return
+    yield from _check_bounds(certificate, encoded)
+
+
+def _check_bounds(certificate: Certificate, encoded: Encoded) -> Iterator[Check]:
+    """Of the counts that are claimed; the counts themselves come later."""
+    train, delta = certificate.train, certificate.grid.delta
+    evidence = Evidence(train.errors, train.samples, encoded.bits, delta)
+    yield _same("bound", certified(evidence), certificate.bound)
+    dim, test = certificate.subspace_dim, Counts(**certificate.test.model_dump())
+    rows = (*all_bounds(evidence, dim), reference(test, delta), asymptotic(dim, train.samples))
+    yield _same("other-bounds", _values(rows), _values(certificate.bounds))
+
+
+def _values(rows: tuple[Row, ...]) -> dict[str, tuple[float, float]]:
+    return {row.name: (row.value, row.bits) for row in rows}
+
+
+def _guarded(certificate: Certificate, data: bytes, data_dir: str | None) -> list[Check]:
+    """The checks that load data and weights; whatever a hostile grid makes them raise is a refusal."""
+    checks: list[Check] = []
+    try:
+        checks.extend(_check_function(certificate, data, data_dir))
+    except IntrinsicError as error:
+        checks.append(Check("rebuild", False, str(error)))
+    except (RuntimeError, MemoryError, ValueError, OverflowError, TypeError) as error:
+        checks.append(Check("rebuild", False, f"the grid cannot be rebuilt here ({type(error).__name__})"))
+    return checks
+
+
+def _check_function(certificate: Certificate, data: bytes, data_dir: str | None) -> Iterator[Check]:
+    message, _ = decode(data, terms_of(certificate.grid))
+    bench = Bench.open(certificate.grid, certificate.grid.task.model_copy(update={"data_dir": data_dir}))
+    yield _same("samples", bench.task.num_train, certificate.train.samples, "training examples")
+    yield _same("test-samples", bench.task.num_eval, certificate.test.samples, "test examples")
+    found = _same("data-hash", bench.task.fingerprint, certificate.hashes.data)
+    yield found
+    if not found.passed:
+        return
+    yield _same("majority", constant_errors(bench.task), certificate.constant_errors, "errors of a constant answer")
+    network = rebuild(bench, message)
+    found = _same("weights-hash", network.weights_sha256, certificate.hashes.weights)
+    yield found
+    if found.passed:
+        yield from _check_counts(network, certificate)
+
+
+def _check_counts(network: Network, certificate: Certificate) -> Iterator[Check]:
+    """Fewer errors than claimed do no harm: a bound for more errors holds for fewer."""
+    for name, split, claimed in (("errors", "train", certificate.train), ("test-errors", "eval", certificate.test)):
+        counts = count_errors(network, split)
+        yield Check(name, counts.errors <= claimed.errors, _told(counts, claimed))
+
+
+def _told(counts: Counts, claimed: Counted) -> str:
+    found = f"{counts.errors} errors in {counts.samples} after decoding"
+    return found if counts.errors == claimed.errors else f"expected {found}, got {claimed.errors}"
+
+
+def _same(name: str, expected: object, got: object, unit: str = "") -> Check:
+    if expected == got:
+        return Check(name, True, f"{_short(expected)} {unit}".rstrip())
+    return Check(name, False, f"expected {_short(expected)} {unit}".rstrip() + f", got {_short(got)}")
+
+
+def _short(value: object) -> str:
+    text = repr(value) if not isinstance(value, str) else value
+    return text if len(text) <= 400 else f"{text[:400]}..."

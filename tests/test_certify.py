@@ -1,0 +1,340 @@
+"""A certificate from training to the stranger who checks it, on the digits, and everything that a forger may try."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from intrinsic_cli.certify import resolve
+
+from intrinsic.bounds import nats, occam_binomial
+from intrinsic.certificate.certify import GRID_FILE, certify
+from intrinsic.certificate.message import Terms, decode
+from intrinsic.certificate.record import CERTIFICATE_FILE, MAX_CERTIFICATE_BYTES, MESSAGE_FILE, read_certificate
+from intrinsic.certificate.spec import CertifySpec, Grid, Setting
+from intrinsic.certificate.verify import verify
+from intrinsic.errors import CertificateError, SpecError
+from intrinsic.spec import ModelSpec, OptimSpec, TaskSpec
+
+SETTINGS = (Setting(network="gabor"), Setting(network="gabor", projection="fastfood"))
+OPTIM = OptimSpec(learning_rate=0.2, epochs=20, batch_size=128, eval_batch_size=1024)
+SPEC = CertifySpec(grid=Grid(settings=SETTINGS, seeds=2), dims=(150,), rates=(4.0,), trained_seeds=1, optim=OPTIM)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """The folder of a certificate for the digits."""
+    folder = tmp_path_factory.mktemp("digits")
+    certify(SPEC, folder)
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path) -> Path:
+    """Its files, to be tampered with."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
+
+
+def tamper(folder: Path, **changes: object) -> Path:
+    """certificate.json with some fields changed; a dotted name, with __ for the dot, reaches inside."""
+    path = folder / CERTIFICATE_FILE
+    tree = json.loads(path.read_text())
+    for name, value in changes.items():
+        *parents, leaf = name.split("__")
+        node = tree
+        for parent in parents:
+            node = node[parent]
+        node[leaf] = value
+    path.write_text(json.dumps(tree))
+    return path
+
+
+def refused(folder: Path) -> set[str]:
+    return {check.name for check in verify(folder / CERTIFICATE_FILE).failures}
+
+
+def test_the_digits_are_certified_below_half_and_another_process_says_valid(made):
+    certificate = read_certificate(made / CERTIFICATE_FILE)
+    assert not certificate.is_vacuous
+    assert certificate.bound < 0.5
+    command = [sys.executable, "-c", "import sys; from intrinsic_cli.main import main; sys.exit(main(sys.argv[1:]))"]
+    done = subprocess.run(
+        [*command, "verify", str(made / CERTIFICATE_FILE)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"valid: {certificate.statement}" in done.stdout
+
+
+def test_the_bound_is_that_of_the_bits_in_the_file(made):
+    certificate = read_certificate(made / CERTIFICATE_FILE)
+    data = (made / MESSAGE_FILE).read_bytes()
+    assert len(data) == math.ceil(certificate.bits / 8)
+    assert sum(certificate.ledger.values()) == certificate.bits
+    train = certificate.train
+    assert certificate.bound == occam_binomial(train.errors, nats(certificate.bits), train.samples, 0.05)
+    assert train.errors / train.samples < certificate.bound
+    assert sum(certificate.delta.values()) == certificate.grid.delta
+
+
+def test_the_table_has_the_reference_and_calls_the_asymptotic_no_bound(made):
+    rows = {row.name: row for row in read_certificate(made / CERTIFICATE_FILE).bounds}
+    assert rows["occam-binomial"].value <= rows["occam-kl"].value <= rows["occam-hoeffding"].value
+    assert rows["test-set"].value < rows["occam-binomial"].value
+    assert "NOT A BOUND" in rows["sqrt(d/m)"].note
+    assert rows["sqrt(d/m)"].value == pytest.approx(math.sqrt(150 / 1438))
+
+
+def test_what_is_counted_is_what_the_message_decodes_to(made):
+    """An independent recount: theta = values[levels] through the projection, as one matrix over the features."""
+    from intrinsic.certificate.networks import Bench
+    from intrinsic.projections import make_projection
+    from intrinsic.seeds import derive, name_key
+
+    certificate = read_certificate(made / CERTIFICATE_FILE)
+    message, _ = decode((made / MESSAGE_FILE).read_bytes(), Terms(settings=2, seeds=2))
+    setting = certificate.grid.settings[message.setting]
+    bench = Bench.open(certificate.grid, TaskSpec(name="digits"))
+    split = bench.network(setting, 0).prepared[0].train
+    width = split.features.shape[1]
+    seed = derive(0, "certificate", "projection", message.seed)
+    projection = make_projection(setting.projection, 150, seed, full_dim=10 * width + 10)
+    theta = torch.tensor(message.values, dtype=torch.float64)[torch.tensor(message.levels)]
+    weight = (projection.to_dense(name_key("classifier.weight"), 10 * width) @ theta).reshape(10, width)
+    bias = projection.to_dense(name_key("classifier.bias"), 10) @ theta
+    logits = (split.features.double() @ weight.T + bias) / math.sqrt(width)
+    wrong = int((logits.argmax(dim=1) != split.labels).sum())
+    assert abs(wrong - certificate.train.errors) <= certificate.train.narrow + 3  # scales are rounded to 8 digits
+
+
+def test_random_labels_certify_nothing(tmp_path):
+    grid = Grid(settings=(Setting(network="gabor"),), random_labels=True)
+    optim = OPTIM.model_copy(update={"epochs": 5.0})
+    certificate = certify(CertifySpec(grid=grid, dims=(150,), optim=optim), tmp_path)
+    assert certificate.is_vacuous
+    assert certificate.bound > 0.89
+    assert verify(tmp_path / CERTIFICATE_FILE).is_valid
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"train__samples": 1400}, "bound"),
+        ({"train__errors": 3}, "bound"),
+        ({"bits": 100}, "message-length"),
+        ({"bits": 3000}, "message-length"),
+        ({"ledger": {"levels": 1}}, "ledger"),
+        ({"subspace_dim": 10}, "subspace-dim"),
+        ({"hashes__grid": "0" * 64}, "grid-hash"),
+        ({"grid__seed": 7}, "grid-hash"),
+        ({"grid__decoder": 2}, "decoder"),
+        ({"hashes__message": "0" * 64}, "message-hash"),
+        ({"hashes__data": "0" * 64}, "data-hash"),
+        ({"hashes__weights": "0" * 64}, "weights-hash"),
+        ({"delta": {"occam-binomial": 0.01}}, "delta"),
+        ({"constant_errors": 1438}, "majority"),
+        ({"test__errors": 10**6}, "counts"),
+        ({"bounds": []}, "other-bounds"),
+    ],
+)
+def test_every_false_claim_is_refused_by_name(copy, changes, name):
+    tamper(copy, **changes)
+    assert name in refused(copy)
+
+
+def test_a_bound_one_ulp_too_small_is_refused(copy):
+    bound = read_certificate(copy / CERTIFICATE_FILE).bound
+    tamper(copy, bound=math.nextafter(bound, 0))
+    assert refused(copy) == {"bound"}
+
+
+def forged(folder: Path, **counts: int) -> None:
+    """A consistent lie: the counts changed, and every bound computed anew."""
+    from intrinsic.certificate.count import Counts
+    from intrinsic.certificate.table import Evidence, all_bounds, asymptotic, reference
+
+    old = read_certificate(folder / CERTIFICATE_FILE)
+    train = {**old.train.model_dump(), **counts}
+    evidence = Evidence(train["errors"], train["samples"], old.bits, 0.05)
+    rows = (
+        *all_bounds(evidence, old.subspace_dim),
+        reference(Counts(**old.test.model_dump()), 0.05),
+        asymptotic(old.subspace_dim, train["samples"]),
+    )
+    bounds = [row.model_dump() for row in rows]
+    tamper(folder, train=train, bounds=bounds, bound=rows[0].value)
+
+
+def test_a_lowered_count_of_examples_is_refused_however_consistent(copy):
+    forged(copy, samples=1000)
+    assert refused(copy) == {"samples"}
+
+
+def test_fewer_errors_than_there_are_is_refused_however_consistent(copy):
+    forged(copy, errors=read_certificate(copy / CERTIFICATE_FILE).train.errors - 1)
+    assert refused(copy) == {"errors"}
+
+
+def test_one_flipped_bit_anywhere_in_the_message_is_refused(copy):
+    path = copy / MESSAGE_FILE
+    data = path.read_bytes()
+    for position in range(0, 8 * len(data), 7):
+        flipped = bytearray(data)
+        flipped[position // 8] ^= 128 >> position % 8
+        path.write_bytes(flipped)
+        assert "message-hash" in refused(copy)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 40, b"\xff" * 5000])
+def test_a_message_cut_off_or_made_up_is_refused(copy, data):
+    (copy / MESSAGE_FILE).write_bytes(data)
+    assert "message-hash" in refused(copy)
+
+
+def test_a_longer_message_is_refused_even_with_its_own_hash(copy):
+    import hashlib
+
+    data = (copy / MESSAGE_FILE).read_bytes() + b"\0"
+    (copy / MESSAGE_FILE).write_bytes(data)
+    tamper(copy, hashes__message=hashlib.sha256(data).hexdigest())
+    assert refused(copy) == {"message"}
+
+
+def test_another_dataset_is_refused(copy):
+    import hashlib
+
+    grid = {**json.loads((copy / CERTIFICATE_FILE).read_text())["grid"], "random_labels": True}
+    text = json.dumps(Grid.model_validate(grid).model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    tamper(copy, grid=grid, hashes__grid=hashlib.sha256(text.encode()).hexdigest())
+    assert refused(copy) == {"data-hash"}
+
+
+HOSTILE = {
+    "nothing": b"",
+    "cut": b'{"format": "intrinsic-certificate", "ver',
+    "list": b"[]",
+    "deep": b"[" * 100_000,
+    "number": b'{"bound": ' + b"9" * 100_000 + b"}",
+    "infinite": b'{"bound": 1e999}',
+    "nan": b'{"bound": NaN}',
+    "latin": b"\xff\xfe{}",
+    "large": b" " * (MAX_CERTIFICATE_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_no_certificate_is_one_sentence(copy, content, cli):
+    (copy / CERTIFICATE_FILE).write_bytes(content)
+    code, out, err = cli("verify", str(copy / CERTIFICATE_FILE))
+    assert code == 2
+    assert out == ""
+    assert err.startswith("intrinsic: ")
+    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"bound": "0.1"},
+        {"bits": -1},
+        {"bits": 2**70},
+        {"train__samples": 0},
+        {"train__samples": True},
+        {"grid__seeds": 2**40},
+        {"grid__settings": []},
+        {"grid__settings": [{"network": "gabor", "hidden": 10**9}]},
+        {"grid__settings": [{"projection": "__import__('os')"}]},
+        {"grid__model": {"name": "x", "trust_remote_code": True}},
+        {"grid__task": {"name": "digits", "exec": "1"}},
+        {"surplus": 1},
+    ],
+)
+def test_fields_of_another_kind_are_refused(copy, changes):
+    tamper(copy, **changes)
+    with pytest.raises(CertificateError, match="is no certificate"):
+        verify(copy / CERTIFICATE_FILE)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"task": {"name": "no-such-task"}},
+        {"task": {"name": "files"}},
+        {"task": {"name": "digits"}, "settings": [{"network": "embedding"}]},
+        {"task": {"name": "digits"}, "model": {"name": "minilm"}, "settings": [{"network": "plain"}]},
+    ],
+)
+def test_a_grid_that_cannot_be_rebuilt_is_refused_with_its_reason(copy, grid):
+    """The message is one the grid can have, so that the checks go on to the rebuilding."""
+    path = copy / CERTIFICATE_FILE
+    base = json.loads(path.read_text())["grid"]
+    new = Grid.model_validate({**base, **grid})
+    settings = (new.settings * 2)[:2] if len(new.settings) == 1 else new.settings
+    if len(new.settings) == 1:  # two settings, as the message's index expects
+        settings = (new.settings[0], new.settings[0].model_copy(update={"projection": "dense"}))
+    new = new.model_copy(update={"settings": settings})
+    tamper(copy, grid=new.model_dump(mode="json"), hashes__grid=new.sha256)
+    assert refused(copy) == {"rebuild"}
+
+
+def test_a_directory_or_nothing_is_one_sentence(tmp_path, cli):
+    for path in (tmp_path, tmp_path / "absent.json", Path("a\0b")):
+        code, _, err = cli("verify", str(path))
+        assert (code, len(err.splitlines())) == (2, 1)
+
+
+def test_the_grid_is_written_before_training_and_another_one_is_refused(made, tmp_path):
+    frozen = json.loads((made / GRID_FILE).read_text())
+    assert frozen["sha256"] == SPEC.grid.sha256 == read_certificate(made / CERTIFICATE_FILE).hashes.grid
+    with pytest.raises(SpecError, match="holds another grid"):
+        certify(SPEC.model_copy(update={"grid": Grid(seed=9)}), made)
+
+
+def test_the_grids_hash_notices_every_field_but_where_the_data_lie():
+    base = Grid()
+    others = [
+        Grid(seed=1),
+        Grid(seeds=2),
+        Grid(delta=0.01),
+        Grid(random_labels=True),
+        Grid(model=ModelSpec(name="lenet")),
+        Grid(task=TaskSpec(name="mnist")),
+        Grid(settings=SETTINGS),
+    ]
+    assert len({base.sha256, *(other.sha256 for other in others)}) == 1 + len(others)
+    assert Grid(task=TaskSpec(name="digits", data_dir="somewhere")).sha256 == base.sha256
+
+
+def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    page = tmp_path / "page.yaml"
+    page.write_text("spec: {dims: [7], rates: [1.5], grid: {seeds: 4, settings: [{network: gabor}, {hidden: 0}]}}")
+    spec = resolve({"dims": ["9"], "grid": {"settings": {"projection": "fastfood"}}}, page)
+    assert (spec.dims, spec.rates, spec.kinds, spec.grid.seeds) == ((9,), (1.5,), (3,), 4)
+    assert [(s.network, s.projection) for s in spec.grid.settings] == [("gabor", "fastfood"), ("plain", "fastfood")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--dims", "0"], "greater than or equal to 1"),
+        (["--dims", "x"], "valid integer"),
+        (["--network", "resnet"], "'plain', 'gabor' or 'embedding'"),
+        (["--levels", "1"], "greater than or equal to 2"),
+        (["--delta", "2"], "less than 1"),
+        (["--network", "embedding"], "is for text tasks"),
+        (["--task", "stsb", "--data-dir", "nowhere"], "nowhere"),
+        (["--dims", "100000"], "coordinates for this network"),
+        (["--config", "absent.yaml"], "cannot read the configuration"),
+    ],
+)
+def test_bad_settings_are_one_sentence(cli, words, told):
+    code, _, err = cli("certify", *words)
+    assert code == 2
+    assert told in err
+    assert len(err.splitlines()) == 1
