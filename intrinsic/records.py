@@ -187,3 +187,34 @@ class MeasureResult(Frozen):
     run: MeasureRun
     result: MeasureOutcome
     meta: Meta = Field(default_factory=Meta)
+
+
+class ErrorCount(Frozen):
+    """Errors of one network: a trial's, with its coordinates rounded to so many bits each."""
+
+    bits: int
+    """A coordinate; 32: float32, as trained."""
+    train_errors: int
+    eval_errors: int
+
+
+class TrialErrors(Frozen):
+    """What bounds on the risk need and a trial does not record, counted on the trial trained again."""
+
+    trial_id: str
+    spec: TrialSpec
+    random_labels: bool = False
+    """The training labels were shuffled: for the sanity line."""
+    num_train: int
+    num_eval: int
+    coordinates: int
+    """Scalars that training moved: d, and a free head's entries."""
+    tensors: int
+    """In which they lie; each is rounded by a scale of its own."""
+    counts: tuple[ErrorCount, ...]
+    learned_buffers: tuple[str, ...] = ()
+    """What training changed beside the coordinates (batch norm's statistics): no bound here pays for it."""
+    score: float
+    """On the evaluation split, as a trial reports it."""
+    seconds: float
+    meta: Meta = Meta()

@@ -1,0 +1,40 @@
+"""From a measurement to every bound it allows. Nothing here trains, and nothing imports torch.
+
+bounds.md     findings, what was paid for, the bounds by dimension, what has to be true
+bounds.tex    the table by dimension (booktabs)
+bounds.csv, bounds.json            every number, one a row
+bounds.png, bounds.pdf             the bounds against d
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from intrinsic.report.bounds.rows import Material, Row
+from intrinsic.store.disk import prepare, write_atomically
+
+__all__ = ["Material", "Row", "contents", "write_bounds"]
+
+
+def contents(material: Material, rows: list[Row]) -> dict[str, str | bytes]:
+    """File name -> content. The same material gives the same bytes."""
+    from intrinsic.report.bounds.figure import render
+    from intrinsic.report.bounds.tables import latex, markdown, table_csv, table_json
+
+    return {
+        "bounds.md": markdown(material, rows),
+        "bounds.tex": latex(material, rows),
+        "bounds.csv": table_csv(material.result, rows),
+        "bounds.json": table_json(material, rows),
+        **render(material, rows),
+    }
+
+
+def write_bounds(material: Material, rows: list[Row], folder: Path) -> list[Path]:
+    """Write the files into `folder`, each whole or not at all, and name them. Raises StoreError where it cannot."""
+    prepare(folder)
+    paths = []
+    for name, content in contents(material, rows).items():
+        write_atomically(folder / name, content)
+        paths.append(folder / name)
+    return paths

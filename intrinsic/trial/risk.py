@@ -1,0 +1,140 @@
+"""A trial trained again, and its errors counted: the training risk that every bound but the test set's begins with.
+
+Trials do not record it: a pass over the training split would lengthen each for a number that only bounds ask for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from intrinsic.errors import SpecError
+from intrinsic.methods import attach
+from intrinsic.methods.base import Trainable
+from intrinsic.records import ErrorCount, Meta, TrialErrors
+from intrinsic.seeds import derive
+from intrinsic.spec import TrialSpec
+from intrinsic.tasks.base import Prepared, Task, shuffled
+from intrinsic.training import Progress, fit
+from intrinsic.training.batches import Batch, Share
+from intrinsic.training.evaluation import Evaluator
+from intrinsic.training.runtime import Logits, device_name
+from intrinsic.trial.ingredients import data_of, model_of, task_of
+
+AS_TRAINED = 32
+"""Bits a coordinate as it is stored, in float32."""
+SCALES = 2.0 ** (torch.arange(-128, 128, dtype=torch.float64) / 8)
+"""What the step between two levels may be: one of 256, so 8 bits a tensor tell which."""
+
+
+def count_errors(
+    spec: TrialSpec, widths: tuple[int, ...], *, random_labels: bool = False, progress: Progress | None = None
+) -> TrialErrors:
+    """Train as the trial did, then count errors on both splits, in eval mode and float32, at every width.
+
+    widths: bits a coordinate; at 32 the coordinates are as trained, below that each tensor's distance from its start
+    is rounded by :func:`rounded`. An output that is not finite is an error. The bounds hold of the network that was
+    trained here: whether it is the stored trial's, bit for bit, does not matter to them (`score` tells).
+    random_labels: shuffle the training labels first.
+
+    Raises SpecError for a task without classes, and what `run_trial` raises; Diverged if training diverges.
+    """
+    clock = time.perf_counter()
+    task, data_hash = task_of(spec.task)
+    if task.problem != "classification":
+        raise SpecError(
+            f"errors are counted of a classifier, but task {task.name!r} predicts numbers: no bound here fits"
+        )
+    loaded = model_of(spec, task)
+    if random_labels:
+        task = shuffle_labels(task, spec.seeds.data_order)
+    prepared = task.prepare(loaded.preprocessor) if random_labels else data_of(spec, task, loaded)
+    trainable = attach(loaded, spec.method, spec.seeds)
+    start, buffers = _copies(trainable.named_parameters()), _copies(trainable.model.named_buffers())
+    report = fit(trainable, prepared, task, spec.optim, spec.seeds.data_order, progress=progress)
+    learned = [name for name, now in trainable.model.named_buffers() if not torch.equal(now.cpu(), buffers[name])]
+    counter = _Counter(trainable, prepared, spec.optim.eval_batch_size)
+    return TrialErrors(
+        trial_id=spec.id,
+        spec=spec,
+        random_labels=random_labels,
+        num_train=task.num_train,
+        num_eval=task.num_eval,
+        coordinates=trainable.parameters_trained,
+        tensors=len(start),
+        counts=tuple(counter.at(bits, start) for bits in sorted(widths, reverse=True)),
+        learned_buffers=tuple(learned),
+        score=report.score,
+        seconds=time.perf_counter() - clock,
+        meta=Meta(
+            versions={"torch": torch.__version__},
+            device=device_name(),
+            threads=torch.get_num_threads(),
+            hashes={"data": data_hash, "weights": loaded.weights_sha256},
+        ),
+    )
+
+
+def shuffle_labels(task: Task, seed: int) -> Task:
+    """The task with its training labels in a random order: nothing is left to learn but the classes' shares."""
+    order = shuffled(task.num_train, derive(seed, "random-labels"))
+    return replace(task, train=replace(task.train, labels=task.train.labels[order]))
+
+
+def rounded(values: Tensor, bits: int) -> Tensor:
+    """Each of the values at the nearest of 2^bits levels (j + 1/2) step, j = -2^(bits-1) .. 2^(bits-1) - 1.
+
+    The step is that of SCALES with the least squared error. A level is `bits` bits, the step 8.
+    """
+    x, half = values.detach().double().cpu(), 2 ** (bits - 1)
+
+    def at(step: Tensor) -> Tensor:
+        return (torch.floor(x / step).clamp(-half, half - 1) + 0.5) * step
+
+    best = min(SCALES, key=lambda step: float((at(step) - x).square().sum()))
+    return at(best).to(values)
+
+
+@dataclass(frozen=True)
+class _Counter:
+    """Counts the errors of a trained model at several widths."""
+
+    trainable: Trainable
+    prepared: Prepared
+    batch_size: int
+
+    def at(self, bits: int, start: Mapping[str, Tensor]) -> ErrorCount:
+        """The parameters are put back as they were afterwards."""
+        trained = _copies(self.trainable.named_parameters())
+        if bits < AS_TRAINED:
+            self._set({name: start[name] + rounded(value - start[name], bits) for name, value in trained.items()})
+        counted = ErrorCount(
+            bits=bits, train_errors=self._errors(self.prepared.train), eval_errors=self._errors(self.prepared.eval)
+        )
+        self._set(trained)
+        return counted
+
+    def _set(self, values: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.trainable.named_parameters():
+                parameter.copy_(values[name])
+
+    def _errors(self, split: Dataset[Batch]) -> int:
+        model = Logits(self.trainable.model)
+        device = next(self.trainable.parameters()).device
+        evaluate = Evaluator(split, self.prepared.collate, self.batch_size, Share(0, 1))
+        logits, labels = evaluate(
+            model, lambda batch: model(**{k: v.to(device) for k, v in batch.items()}), lambda parts: parts
+        )
+        right = (logits.argmax(axis=1) == labels) & np.isfinite(logits).all(axis=1)
+        return len(labels) - int(right.sum())
+
+
+def _copies(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in named}
