@@ -116,7 +116,8 @@ def _claims(folder: Path, named: Path | None, result: MeasureResult) -> tuple[Cl
     data = result.meta.hashes.get("data")
     if data not in (None, found.hashes.data):
         raise StoreError(f"{path} speaks of other data than the run in {folder}: give one made with the same task")
-    return (Claim("certificate", found.bound, sum(found.delta.values()), found.subspace_dim, found.bits),)
+    name = "certificate, shuffled labels" if found.grid.random_labels else "certificate"
+    return (Claim(name, found.bound, sum(found.delta.values()), found.subspace_dim, found.bits),)
 
 
 def _count(console: Console, folder: Path, material: Material, wanted: tuple[bool, bool]) -> None:

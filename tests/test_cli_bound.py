@@ -63,6 +63,23 @@ def test_counting_makes_bounds_of_floors_and_is_done_once(cli, folder):
     assert json.loads((folder / "bounds.json").read_text()) == record
 
 
+def test_a_certificate_of_the_same_data_stands_beside(cli, folder, tmp_path):
+    settings = ("--task", "digits", "--dims", "20", "--levels", "3", "--epochs", "1", "--seeds", "1")
+    assert cli("certify", *settings, "--limit", "300", "--output-dir", str(tmp_path / "cert"))[0] == 0
+    shutil.copy(tmp_path / "cert" / "certificate.json", folder)
+    code, out, _ = cli("bound", str(folder))
+    claimed = json.loads((folder / "certificate.json").read_text())
+    assert code == 0
+    assert f"certificate claims {claimed['bound']:.4f} at delta 0.05 with {claimed['bits']} bits (d = 20)" in out
+    row = next(r for r in json.loads((folder / "bounds.json").read_text())["rows"] if r["kind"] == "claimed")
+    assert (row["value"], row["d"], row["bits"]) == (claimed["bound"], 20, claimed["bits"])
+    other = claimed | {"hashes": claimed["hashes"] | {"data": "0" * 64}}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    code, _, err = cli("bound", str(folder), "--certificate", str(tmp_path / "other.json"))
+    assert code == 2
+    assert "speaks of other data than the run in" in err
+
+
 def test_delta_changes_every_bound(cli, folder):
     cli("bound", str(folder))
     loose = json.loads((folder / "bounds.json").read_text())

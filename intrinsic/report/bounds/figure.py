@@ -58,11 +58,10 @@ def draw(material: Material, rows: Sequence[Row]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.add_axes(AXES)
     shown = curves(rows, majority_error(material.result))
-    _frame(axes, shown, rows)
+    _frame(axes, shown)
     _vacuous(axes)
     for curve in shown:
         axes.plot(*zip(*curve.points, strict=True), clip_on=False, **curve.look)
-    _claims(axes, rows)
     _names(axes, shown)
     spec = material.result.run.spec
     thin = " (thin dots: binomial tail)" if any(row.name == TAIL and row.kind == "bound" for row in rows) else ""
@@ -90,6 +89,9 @@ def curves(rows: Sequence[Row], majority: float | None) -> list[Curve]:
     found.append(_curve(rows, "training error", seen | {"color": PURPLE, "marker": "+"}, (TRAINING, 32, "observed")))
     dots = {"color": GREY, "linewidth": 0.9, "linestyle": (0, (1, 2))}
     found.append(_curve(rows, "√(d/m), no bound", dots, (SQRT, None, "not a bound")))
+    star: dict[str, Any] = {"color": INK, "marker": "*", "markersize": 8, "linestyle": "", "zorder": 6}
+    claimed = [row for row in rows if row.kind == "claimed" and row.d is not None]
+    found += [Curve(f"{row.name} {row.value:.3f}", ((row.d or 0, row.value),), star) for row in claimed]
     if majority is not None:
         flat: dict[str, Any] = {"color": GREY, "linewidth": 0.6, "linestyle": (0, (6, 3)), "zorder": 1}
         dims = sorted({row.d for row in rows if row.d is not None})
@@ -104,10 +106,9 @@ def _curve(rows: Sequence[Row], label: str, look: dict[str, Any], which: tuple[s
     return Curve(label, tuple(sorted(points)), look)
 
 
-def _frame(axes: Axes, shown: Sequence[Curve], rows: Sequence[Row]) -> None:
+def _frame(axes: Axes, shown: Sequence[Curve]) -> None:
     dims = sorted({d for curve in shown for d, _ in curve.points})
     values = [value for curve in shown for _, value in curve.points] + [1.0]
-    values += [row.value for row in rows if row.kind == "claimed"]
     axes.set_xscale("log")
     axes.set_yscale("log")
     pad = max((max(dims) / min(dims)) ** 0.04, 1.06)
@@ -138,23 +139,6 @@ def _vacuous(axes: Axes) -> None:
     top = axes.get_ylim()[1]
     axes.axhspan(1, top, color="#f0f0f0", linewidth=0, zorder=0)
     axes.text(axes.get_xlim()[0] * 1.02, top / 1.04, "vacuous", va="top", color=GREY, fontsize=SMALL - 0.5)
-
-
-def _claims(axes: Axes, rows: Sequence[Row]) -> None:
-    """A certificate's claim: a star at its d, its value beside it."""
-    for row in rows:
-        if row.kind == "claimed" and row.d is not None:
-            axes.plot([row.d], [row.value], marker="*", markersize=9, color=INK, linestyle="", zorder=6, clip_on=False)
-            axes.annotate(
-                f"{row.name} {row.value:.3f}",
-                (row.d, row.value),
-                xytext=(0, -9),
-                textcoords="offset points",
-                ha="center",
-                fontsize=SMALL,
-                color=INK,
-                zorder=6,
-            )
 
 
 def _names(axes: Axes, shown: Sequence[Curve]) -> None:

@@ -54,7 +54,8 @@ def all_bounds(rows: Sequence[Row], d: int) -> list[tuple[str, ...]]:
 
 
 def dimensions_of(rows: Sequence[Row]) -> list[int]:
-    return sorted({row.d for row in rows if row.d is not None})
+    """Of the measurement; a certificate may have one of its own."""
+    return sorted({row.d for row in rows if row.d is not None and row.kind != "claimed"})
 
 
 def chosen_dimension(result: MeasureResult, rows: Sequence[Row]) -> int | None:
@@ -73,9 +74,13 @@ def ledger(material: Material, d: int) -> list[tuple[str, str]]:
     codes = [(f"code at {bits_words(width)}", code_bits(material.result, function, width)) for width in WIDTHS]
     paid = [*codes, ("choice by evaluation", choice_bits(material.result, function))]
     return [
-        (name, f"{sum(parts.values()):,.1f} bits: " + ", ".join(f"{k} {v:,.4g}" for k, v in parts.items() if v))
+        (name, f"{sum(parts.values()):,.1f} bits: " + ", ".join(f"{k} {_bits(v)}" for k, v in parts.items() if v))
         for name, parts in paid
     ]
+
+
+def _bits(count: float) -> str:
+    return f"{count:,.0f}" if count == round(count) else f"{count:.2f}"
 
 
 def title(result: MeasureResult) -> str:
