@@ -123,8 +123,8 @@ def _claims(folder: Path, named: Path | None, result: MeasureResult) -> tuple[Cl
 def _count(console: Console, folder: Path, material: Material, wanted: tuple[bool, bool]) -> None:
     """wanted: every dimension on its own labels; the chosen one on shuffled labels. What was counted before stays."""
     known = {(c.trial_id, c.random_labels) for c in read_errors(folder)}
-    rows = representatives(material.result)
-    middle = material.result.result.d90 or (rows[len(rows) // 2].d if rows else None)
+    rows, d90 = representatives(material.result), material.result.result.d90
+    middle = d90 if d90 in {row.d for row in rows} else rows[len(rows) // 2].d
     asked = [(row, False) for row in rows if wanted[0]] + [(row, True) for row in rows if wanted[1] and row.d == middle]
     todo = [(row, shuffle) for row, shuffle in asked if (row.trial_id, shuffle) not in known]
     missing = [row.trial_id for row, _ in todo if row.trial_id not in material.trials]

@@ -215,6 +215,13 @@ def test_errors_come_from_accuracy_and_from_nothing_else():
         rows_of(material(run(metric="mse")))
 
 
+def test_a_run_without_a_network_has_nothing_to_bound():
+    with pytest.raises(
+        SpecError, match=r"no trial in a subspace ended with a score \(the search ended as no-baseline\)"
+    ):
+        rows_of(material(measured("no-baseline")))
+
+
 def test_a_score_that_is_no_count_of_answers_gives_no_test_set_bound():
     assert TEST_SET not in {r.name for r in rows_of(material(measured()))}
 

@@ -10,7 +10,7 @@ from intrinsic import bounds
 from intrinsic.errors import SpecError
 from intrinsic.records import MeasureResult, TrialErrors, TrialResult, TrialRow
 from intrinsic.report.bounds.price import FLOAT32, WIDTHS, Function, choice_bits, code_bits
-from intrinsic.report.shown import rate_in_use, subspace_trials
+from intrinsic.report.shown import mark, rate_in_use, subspace_trials
 
 Kind = Literal["bound", "floor", "comparison", "not a bound", "observed", "claimed", "shuffled"]
 """floor: no bound of this form on this network can be less, as if it made no error in training. comparison: a bound
@@ -99,7 +99,7 @@ class Material:
 
 
 def rows_of(material: Material) -> list[Row]:
-    """By dimension ascending; raises SpecError for a task that predicts numbers."""
+    """By dimension ascending; raises SpecError for a task that predicts numbers, and for a run without a network."""
     metric = material.result.result.metric
     if metric in OF_NUMBERS:
         raise SpecError(
@@ -107,6 +107,11 @@ def rows_of(material: Material) -> list[Row]:
             "classification task"
         )
     trials = representatives(material.result)
+    if not trials:
+        raise SpecError(
+            f"no trial in a subspace ended with a score (the search ended as {material.result.result.search.status}): "
+            "there is no network to bound the error of, measure again"
+        )
     return [
         *(row for trial in trials for row in _of_dimension(material, trial)),
         *(row for trial in trials if trial.trial_id in material.shuffled for row in _shuffled(material, trial)),
@@ -118,7 +123,7 @@ def representatives(result: MeasureResult) -> list[TrialRow]:
     """At each dimension the trial of the least seed index that ended at the rate in use: named before its score."""
     rate, found = rate_in_use(result), dict[int, TrialRow]()
     for d, trial in subspace_trials(result.result):
-        wanted = trial.role in ("search", "guard") and trial.status == "ok" and trial.learning_rate == rate
+        wanted = trial.role != "subspace-rate" and trial.status == "ok" and mark(trial, rate) == "in use"
         if wanted and (d not in found or trial.seed < found[d].seed):
             found[d] = trial
     return [found[d] for d in sorted(found)]
