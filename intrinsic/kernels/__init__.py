@@ -19,6 +19,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -39,11 +40,22 @@ def find(operation: str, device: torch.device, dtype: torch.dtype, dim: int = 0)
     """The compiled `operation` for tensors of this device and dtype; None leaves it to the reference."""
     for name, (kind, module) in COMPILED.items():
         if kind == device.type and _choice in ("auto", name):
-            backend = importlib.import_module(module)
-            if backend.serves(operation, device, dtype, dim):
+            backend = _load(module)
+            if backend is not None and backend.serves(operation, device, dtype, dim):
                 found: Callable[..., Any] = getattr(backend, operation)
                 return found
     return None
+
+
+@cache
+def _load(module: str) -> Any:
+    """A backend; None where what it is written in is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("intrinsic"):
+            raise
+        return None
 
 
 @contextmanager

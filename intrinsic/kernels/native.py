@@ -317,7 +317,7 @@ def fwht_(x: Tensor) -> Tensor:
         part = p // parts
         job = _Transform(x=row.data_ptr(), rows=parts, p=part, chunk=1)
         _take_chunks(kernels.fwht, job, parts)
-        columns = max(_TILE, part // (8 * threads))
+        columns = max(1, part // (8 * threads * _TILE)) * _TILE
         job = _Transform(x=row.data_ptr(), rows=parts, p=part, chunk=columns)
         _take_chunks(kernels.fwht_columns, job, -(-part // columns))
     return x
@@ -325,4 +325,4 @@ def fwht_(x: Tensor) -> Tensor:
 
 _LEAF_FLOATS = 1 << 14
 _TILE = 32
-"""Floats a chunk of short rows, and TILE in fwht.h."""
+"""Floats a chunk of short rows; TILE in fwht.h, of which a chunk of columns must be a multiple."""
