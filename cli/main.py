@@ -20,6 +20,7 @@ VERBS = {
     "ls": "List tasks, models, methods, projections or runs.",
     "report": "Write a run's tables and figures again, without training.",
     "bound": "What a run proves about the error on new examples: every bound.",
+    "bench": "How fast the kernels are here, beside memory and other libraries.",
 }
 BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
 """Exit codes; 0 is a measurement that came to an end, whatever it found."""

@@ -1,0 +1,57 @@
+"""`intrinsic bench`: how fast the kernels are here, beside memory's floor and other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from intrinsic.bench import DEVICES, Bench, bench, choose_plans
+from intrinsic.bench.files import write_bench
+from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, facts, projection_rows, transform_rows
+from intrinsic.store.disk import check_writable
+
+
+def run(
+    quick: bool = typer.Option(False, "--quick", help="Small sizes, half a minute; without it about ten minutes."),
+    output_dir: Path = typer.Option(Path("runs/bench"), metavar="PATH", help="Where the files go."),
+    device: str = typer.Option("all", metavar="|".join(DEVICES), help="What is measured; all: what there is."),
+    ffht: Path | None = typer.Option(
+        None, metavar="FILE", help="FFHT's shared library, measured beside ours; hadamard-transform is, if installed."
+    ),
+) -> None:
+    """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
+    check_writable(output_dir)
+    plans = choose_plans(device, quick=quick)
+    console = Console(highlight=False, markup=False)
+    with console.status("starting") as status:
+        made = bench(plans, ffht, status.update)
+    show(console, made)
+    written = write_bench(made, output_dir)
+    console.print(Text(f"files: {output_dir}: {', '.join(path.name for path in written)}"))
+
+
+def show(console: Console, made: Bench) -> None:
+    for fact in facts(made):
+        console.print(Text(fact))
+    for title, header, rows in (
+        ("Walsh-Hadamard transform, in place, milliseconds", TRANSFORMS, transform_rows(made)),
+        ("W = W_0 + lambda P theta, and P^T g, milliseconds", PROJECTIONS, projection_rows(made)),
+    ):
+        console.print()
+        console.print(Text(title, style="bold"))
+        _print(console, header, rows)
+
+
+def _print(console: Console, header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column, values in zip(header, zip(*body, strict=True), strict=True):
+        numbers = all(value[0].isdigit() for value in values)
+        table.add_column(column, justify="right" if numbers else "left", no_wrap=True)
+    for row in body:
+        table.add_row(*map(Text, row))
+    console.print(table)

@@ -1,0 +1,59 @@
+"""What the measurements were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from intrinsic.kernels import native
+
+
+@dataclass(frozen=True)
+class Machine:
+    processor: str
+    cores: int
+    instruction_sets: tuple[str, ...]
+    """That the C kernels use here, best first; empty where they were not built."""
+    system: str
+    python: str
+    torch: str
+    devices: tuple[str, ...]
+    """GPUs by name."""
+    load: float | None
+    """Processes that wanted a core in the minute before the start; None where the system does not tell."""
+    started: str
+
+
+def this_machine() -> Machine:
+    gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
+    return Machine(
+        processor=_processor(),
+        cores=_cores(),
+        instruction_sets=tuple(native.available()),
+        system=platform.platform(terse=True),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        devices=tuple(torch.cuda.get_device_name(i) for i in gpus),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        started=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    )
+
+
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
