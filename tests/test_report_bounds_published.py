@@ -1,4 +1,4 @@
-"""The table of what published dimensions certify: its numbers by other arithmetic, its files from its own script."""
+"""What published dimensions and our own runs certify: numbers by other arithmetic, files from their own scripts."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import pytest
 from mpmath import mp, mpf
 from paths import ROOT
 
-SCRIPT = ROOT / "experiments" / "published_d90_bounds.py"
-
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("published_d90_bounds", SCRIPT)
+    return load("published_d90_bounds")
+
+
+def load(name):
+    """A script of experiments/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    sys.modules[name] = module  # its dataclasses look themselves up there
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
 
 
 def test_the_files_are_what_the_script_makes(script):
@@ -58,3 +63,19 @@ def test_what_the_page_says_is_in_the_table(script):
     assert all(script.says(v, 32) == "nothing, even without a training error" for v in mrpc)
     random = next(v for v in script.PUBLISHED if v.data is script.RANDOM)
     assert all(random.tail(width, 0.1) >= 0.9 for width in script.WIDTHS)
+
+
+def test_the_page_of_our_own_runs_is_what_its_script_makes():
+    """From the records and the counted errors alone: a figure's numbers and the page follow from them."""
+    runs = load("bounds_of_runs")
+    text, files = runs.page()
+    assert (ROOT / "experiments" / "bounds_of_runs.md").read_text() == text
+    for name, content in files.items():
+        if name.endswith(".csv"):
+            assert (ROOT / "figures" / name).read_text() == content
+        else:
+            assert (ROOT / "figures" / name).stat().st_size > 0
+    for name, counted in runs.counts().items():
+        record = runs.measurement(name)
+        assert {one.num_train for one in counted} == {record.result.num_train}
+        assert {one.trial_id for one in counted} == {t.trial_id for t in runs.representatives(record)}
