@@ -27,8 +27,13 @@ from torch import Tensor
 
 from intrinsic.errors import SpecError, UnknownName
 
-COMPILED = {"native": ("cpu", "intrinsic.kernels.native"), "numba": ("cpu", "intrinsic.kernels.cpu")}
-"""Backend -> (the type of device it is for, its module); the first that serves is taken."""
+COMPILED = {
+    "native": ("cpu", "intrinsic.kernels.native"),
+    "numba": ("cpu", "intrinsic.kernels.cpu"),
+    "triton": ("cuda", "intrinsic.kernels.gpu"),
+}
+"""Backend -> (the type of device it is for, its module); the first that serves is taken. One chosen by name is asked
+for every device: Triton's interpreter serves a CPU's tensors."""
 
 BACKENDS = ("auto", "reference", *COMPILED)
 _choice = os.environ.get("INTRINSIC_KERNELS", "auto")
@@ -39,7 +44,7 @@ if _choice not in BACKENDS:
 def find(operation: str, device: torch.device, dtype: torch.dtype, dim: int = 0) -> Callable[..., Any] | None:
     """The compiled `operation` for tensors of this device and dtype; None leaves it to the reference."""
     for name, (kind, module) in COMPILED.items():
-        if kind == device.type and _choice in ("auto", name):
+        if _choice == name or (_choice == "auto" and kind == device.type):
             backend = _load(module)
             if backend is not None and backend.serves(operation, device, dtype, dim):
                 found: Callable[..., Any] = getattr(backend, operation)
