@@ -136,6 +136,11 @@ def test_kl_inverse_where_risk_and_budget_are_far_apart(q, nats):
                 assert (inside - q) * outward <= 0 or oracle.kl(mpf(q), mpf(inside)) <= nats
 
 
+def test_a_tail_that_must_be_certain_leaves_one_end():
+    assert [bounds.binomial_tail_inverse(k, 9, 0.0) for k in (0, 5, 9)] == [0.0, 0.0, 1.0]
+    assert [bounds.binomial_tail_inverse(k, 9, 0.0, "lower") for k in (0, 5, 9)] == [0.0, 1.0, 1.0]
+
+
 def test_clopper_pearson_lower_limits_in_closed_form():
     """P(X >= 1) = 1 - (1-p)^n and P(X >= n) = p^n."""
     assert bounds.clopper_pearson(0, 100, 0.05, "lower") == 0.0

@@ -53,7 +53,7 @@ def binomial_tail_inverse(errors: int, samples: int, nats: float, side: Side = "
 
     `upper`: sup{p : P(Bin(n, p) <= k) >= exp(-nats)}, rounded up. `lower`: inf{p : P(Bin(n, p) >= k) >= exp(-nats)},
     rounded down. The probability is given by its logarithm, as delta 2^-L has none but that beyond L = 1074 bits. nats
-    below 1e-17 count as 1e-17, which is the safe side.
+    between 0 and 1e-17 count as 1e-17, which is the safe side.
 
     Source: Langford 2005, "Tutorial on practical prediction theory for classification", Section 3.1.
     """
@@ -125,9 +125,11 @@ def _kl_start(here: Decimal, room: Decimal, nats: Decimal) -> tuple[Decimal, Dec
 
 def binomial_root(errors: int, samples: int, nats: Decimal, side: Side) -> Decimal:
     """The p at which the tail's logarithm is -nats, from outside."""
-    nats = max(nats, LEAST_NATS)
     if errors == (samples if side == "upper" else 0):
         return ONE if side == "upper" else Decimal(0)
+    if not nats:  # only p = 0, or 1, makes what was seen certain
+        return Decimal(0) if side == "upper" else ONE
+    nats = max(nats, LEAST_NATS)
     if errors == 0:
         return one_minus_exp(nats / samples)
     if errors == samples:
