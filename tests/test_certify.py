@@ -67,7 +67,7 @@ def test_the_digits_are_certified_below_half_and_another_process_says_valid(made
     done = subprocess.run(
         [*command, "verify", str(made / CERTIFICATE_FILE)], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert f"valid: {certificate.statement}" in done.stdout
 
 

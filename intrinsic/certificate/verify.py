@@ -10,7 +10,7 @@ from pathlib import Path
 from intrinsic.certificate.build import rebuild
 from intrinsic.certificate.certify import constant_errors, terms_of
 from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
-from intrinsic.certificate.count import Counts, count_errors
+from intrinsic.certificate.count import MARGIN_OF_RECOUNT, Counts, count_errors
 from intrinsic.certificate.message import Encoded, decode
 from intrinsic.certificate.networks import Bench, Network
 from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, read_bytes, read_certificate
@@ -124,7 +124,7 @@ def _check_function(certificate: Certificate, data: bytes, data_dir: str | None)
 def _check_counts(network: Network, certificate: Certificate) -> Iterator[Check]:
     """Fewer errors than claimed do no harm: a bound for more errors holds for fewer."""
     for name, split, claimed in (("errors", "train", certificate.train), ("test-errors", "eval", certificate.test)):
-        counts = count_errors(network, split)
+        counts = count_errors(network, split, MARGIN_OF_RECOUNT)
         yield Check(name, counts.errors <= claimed.errors, _told(counts, claimed))
 
 
