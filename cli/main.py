@@ -15,8 +15,8 @@ from intrinsic.errors import IntrinsicError
 
 VERBS = {
     "measure": "Find d90, the intrinsic dimension of a model on a task.",
-    "certify": "Train in a subspace, and certify its error by the length of its code.",
-    "verify": "Check a certificate against its data: valid, or exactly what is not.",
+    "certify": "Train in a subspace and bound the error by its code's length.",
+    "verify": "Check a certificate: valid, or exactly what is not.",
     "ls": "List tasks, models, methods, projections or runs.",
     "report": "Write a run's tables and figures again, without training.",
     "bound": "What a run proves about the error on new examples: every bound.",
