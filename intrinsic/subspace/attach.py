@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,14 @@ from intrinsic.subspace.manifest import Role, Row, pack
 from intrinsic.subspace.reload import check_base, check_dtypes, check_settings
 
 FREE, BUFFER = "free.", "buffer."
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What changes time and memory and no number."""
+
+    cache_bytes: int
+    regenerate: bool
 
 
 class Subspace:
@@ -47,15 +55,20 @@ class Subspace:
     parameters     which lie in the subspace: None for all, name -> bool, or a list of glob patterns
     seed           of the projection
     cache_bytes    what the projection may keep in memory between steps
+    regenerate     keep no weights: a part of the model gets its W_t for as long as it computes, and the backward pass
+                   makes them again. Same numbers, less memory (theta_0, one part's weights and gradients,
+                   the activations), more time: P is applied twice a step, and in every forward pass of eval
 
     Raises SpecError for settings that are wrong or that the model cannot meet.
 
     Known limits. `model.save_pretrained` and `torch.save(model.state_dict())` keep theta_d without theta_0: use
     :meth:`save_pretrained`, or :meth:`merge` first. Reentrant gradient checkpointing needs inputs that require a
     gradient where the embeddings are not in the subspace (transformers sees to it for token models; elsewhere torch
-    warns), and static_graph=True under DDP (refused otherwise). An nn.Sequential at
-    the root gains one last child. Recurrent layers are tested on the CPU only. nn.DataParallel and FSDP are not
-    supported.
+    warns), and static_graph=True under DDP (refused otherwise). An nn.Sequential at the root gains one last child.
+    With regenerate=True a weight can be computed with only where the module that holds it, or one around it, is
+    called (SpecError elsewhere); torch.compile is refused; the copies that autocast makes in lower precision stay, and
+    so do the weights of recurrent layers. Recurrent layers are tested on the CPU only. nn.DataParallel and FSDP are
+    not supported.
     """
 
     model: nn.Module
@@ -73,6 +86,7 @@ class Subspace:
         head_names: Sequence[str] = (),
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         projection_options: Mapping[str, float] | None = None,
+        regenerate: bool = False,
     ) -> None:
         settings = Settings.checked(
             subspace_dim=subspace_dim,
@@ -85,10 +99,10 @@ class Subspace:
         )
         entries = entries_of(model)
         roles = choose(entries, parameters, head, head_names)
-        self._attach(model, entries, roles, settings, cache_bytes)
+        self._attach(model, entries, roles, settings, Upkeep(cache_bytes, regenerate))
 
     def _attach(
-        self, model: nn.Module, entries: dict[str, Entry], roles: dict[str, Role], settings: Settings, cache: int
+        self, model: nn.Module, entries: dict[str, Entry], roles: dict[str, Role], settings: Settings, upkeep: Upkeep
     ) -> None:
         _check_vacant(model)
         check_supported(model, [entries[name] for name, role in roles.items() if role == "subspace"])
@@ -99,7 +113,7 @@ class Subspace:
             settings.subspace_dim - scales,
             settings.seed,
             full_dim,
-            cache,
+            upkeep.cache_bytes,
             tuple(settings.options.items()),
         )
         options = spec.build().options
@@ -110,7 +124,7 @@ class Subspace:
         with torch.inference_mode(False):
             self._initial = {name: self._now(name).detach().clone() for name in self._named("free", "buffer")}
             spec = replace(spec, options=tuple(options.items()))
-            self._core = Core(model, layers, entries, spec, scales)
+            self._core = Core(model, layers, entries, spec, scales, regenerate=upkeep.regenerate)
         for name in self._named("free", "frozen"):
             if self._now(name).is_floating_point() or self._now(name).is_complex():
                 self._now(name).requires_grad_(roles[name] == "free")
@@ -233,7 +247,12 @@ class Subspace:
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | os.PathLike[str], model: nn.Module, *, cache_bytes: int = DEFAULT_CACHE_BYTES
+        cls,
+        directory: str | os.PathLike[str],
+        model: nn.Module,
+        *,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        regenerate: bool = False,
     ) -> Subspace:
         """Attach a saved subspace to its base model: the same logits, bit for bit, on the same kind of device.
 
@@ -251,7 +270,7 @@ class Subspace:
         tensors = artefact.read_tensors(directory, header, shapes, frozenset(buffers))
         check_dtypes(tensors, {**expected, **free, **buffers})
         made = cls.__new__(cls)
-        made._attach(model, entries, roles, header.settings, cache_bytes)
+        made._attach(model, entries, roles, header.settings, Upkeep(cache_bytes, regenerate))
         made._copy_in(tensors)
         made.refresh()
         return made

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from intrinsic.errors import SpecError
 from intrinsic.projections import Projection, make_projection
 from intrinsic.subspace.layout import Entry, Slot
+from intrinsic.subspace.regenerate import Loans, Weight, clear, lenders
 from intrinsic.subspace.standin import Standins
 from intrinsic.subspace.watch import ReentrantWatch
 from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target, full_precision
@@ -51,13 +53,23 @@ class Core(nn.Module):
     and `state_dict()`. In their place each module holds W = W_0 + lambda P theta_d as a plain attribute, made
     anew when theta_d or the lambdas have changed and left alone otherwise. It refers to the modules weakly,
     so that a model goes with its last reference and does not wait for the garbage collector.
+
+    With `regenerate` the attribute is there only while the smallest called module above its layer computes
+    (see :mod:`intrinsic.subspace.regenerate`).
     """
 
     theta: nn.Parameter
     lambdas: nn.Parameter | None
 
     def __init__(
-        self, model: nn.Module, layers: tuple[Layer, ...], entries: dict[str, Entry], spec: ProjectionSpec, scales: int
+        self,
+        model: nn.Module,
+        layers: tuple[Layer, ...],
+        entries: dict[str, Entry],
+        spec: ProjectionSpec,
+        scales: int,
+        *,
+        regenerate: bool = False,
     ) -> None:
         super().__init__()
         bases = [target.base for layer in layers for target in layer.targets]
@@ -71,6 +83,7 @@ class Core(nn.Module):
         self._watch = ReentrantWatch()
         self._point: Point | None = None
         self._stamp: tuple[object, ...] = ()
+        self._loans = Loans() if regenerate else None
         self._root: Callable[[], nn.Module | None] = weakref.ref(model)
         self._slots: tuple[tuple[tuple[Callable[[], nn.Module | None], str], ...], ...] = tuple(
             tuple((weakref.ref(owner), attribute) for owner, attribute in entries[target.name].slots)
@@ -95,9 +108,21 @@ class Core(nn.Module):
         self._hooks = [model.register_forward_pre_hook(self._before_model, prepend=True)]
         for module in _above(model, owners):
             self._hooks.append(module.register_forward_pre_hook(self._before_part, prepend=True))
+        if self._loans is not None:
+            self._hook_lenders(model)
         model.add_module(CORE, self)
         model.__dict__["__deepcopy__"] = self._copy_model
+        self._clear()
         self.materialise()
+
+    def _hook_lenders(self, model: nn.Module) -> None:
+        held = iter(self._owned())
+        layers = [[[owner for owner, _ in next(held)] for _ in layer.targets] for layer in self.layers]
+        placed = lenders(model, layers)
+        self._lending = [indices for _, indices in placed]
+        for part, (module, _) in enumerate(placed):
+            self._hooks.append(module.register_forward_pre_hook(partial(self._lend, part)))
+            self._hooks.append(module.register_forward_hook(partial(self._take_back, part), always_call=True))
 
     def release(self, *, merge: bool) -> nn.Module:
         """Give every module its parameters back, holding W (merge) or W_0, in their old order."""
@@ -105,13 +130,12 @@ class Core(nn.Module):
         if model is None or model._modules.get(CORE) is not self:
             raise SpecError("this subspace has been taken off its model; attach a new one")
         self.refresh(by_value=True)
-        for target, slots in zip(self._targets(), self._owned(), strict=True):
-            if merge:
-                owner, attribute = slots[0]
-                target.base.data = owner.__dict__[attribute].detach()
+        for target, weight, slots in zip(self._targets(), self._values(merge), self._owned(), strict=True):
+            if weight is not None:
+                target.base.data = weight
             target.base.requires_grad_(target.requires_grad)
             for owner, attribute in slots:
-                del owner.__dict__[attribute]
+                owner.__dict__.pop(attribute, None)
                 owner._parameters[attribute] = target.base
         self._restore_order()
         for handle in self._hooks:
@@ -119,6 +143,17 @@ class Core(nn.Module):
         self._standins.remove()
         del model._modules[CORE], model.__dict__["__deepcopy__"]
         return model
+
+    def _values(self, merge: bool) -> Iterator[Tensor | None]:
+        """The weights one by one, or as many times None."""
+        if not merge:
+            yield from (None for _ in self._targets())
+        elif self._loans is None:
+            yield from (slots[0][0].__dict__[slots[0][1]].detach() for slots in self._owned())
+        elif (point := self._point) is not None:
+            with full_precision(self.theta):
+                for target in self._targets():
+                    yield point.weight(target, self.projection)
 
     def _restore_order(self) -> None:
         for reference, names in self._order:
@@ -158,12 +193,45 @@ class Core(nn.Module):
         with torch.inference_mode(False), torch.enable_grad(), full_precision(self.theta):
             lambdas = None if self.lambdas is None else self.lambdas.detach().clone()
             point = Point(self.theta.detach().clone(), lambdas)
-            weights = [w for layer in self.layers for w in self._layer_weights(layer, point)]
-        for weight, slots in zip(weights, self._owned(), strict=True):
+            layers = self.layers if self._loans is None else ()
+            weights = [w for layer in layers for w in self._layer_weights(layer, point)]
+        for weight, slots in zip(weights, self._owned(), strict=self._loans is None):
             for owner, attribute in slots:
                 owner.__dict__[attribute] = weight
         self._point, self._stamp = point, self._current_stamp()
         self.materialisations += 1
+
+    def _lend(self, part: int, module: nn.Module, args: object) -> None:
+        """Put in place what a part of the model computes with, unless it is there."""
+        if torch.compiler.is_compiling():
+            raise SpecError("a subspace with regenerate=True cannot be compiled; leave torch.compile or regenerate out")
+        loans, point = self._loans, self._point
+        if loans is None or point is None:
+            return
+        missing = set(self._lending[part]) - loans.there
+        loans.lend(part, list(self._made(missing, point)))
+
+    def _made(self, indices: set[int], point: Point) -> Iterator[Weight]:
+        """Weights by their index, those of a layer in one go."""
+        first = 0
+        for layer in self.layers:
+            chosen = [first + i for i in range(len(layer.targets)) if first + i in indices]
+            targets = tuple(layer.targets[i - first] for i in chosen)
+            first += len(layer.targets)
+            if not targets:
+                continue
+            with full_precision(self.theta):
+                tensors = self._layer_weights(Layer(layer.name, targets), point)
+            for i, tensor, target in zip(chosen, tensors, targets, strict=True):
+                yield Weight(i, tensor, self._owned(i, i + 1)[0], partial(point.weight, target, self.projection))
+
+    def _take_back(self, part: int, module: nn.Module, args: object, output: object) -> None:
+        if self._loans is not None:
+            self._loans.take_back(part)
+
+    def _clear(self) -> None:
+        for target, slots in zip(self._targets(), self._owned(), strict=True):
+            clear(slots, target.base)
 
     def _layer_weights(self, layer: Layer, point: Point) -> tuple[Tensor, ...]:
         made = LayerWeights.apply(self.theta, self.lambdas, layer, self.projection, point)  # type: ignore[no-untyped-call]
@@ -192,6 +260,7 @@ class Core(nn.Module):
                 if trained.grad is not None:
                     trained.grad = trained.grad.to(trained)
         if self._whereabouts() != before:
+            self._clear()
             self.materialise()
         return self
 
@@ -202,7 +271,7 @@ class Core(nn.Module):
     def _copy_model(self, memo: dict[int, Any]) -> nn.Module:
         """copy.deepcopy of the model: autograd's products cannot be copied, so they give way to plain tensors."""
         model = _alive(self._root)
-        for slots in self._owned():
+        for slots in self._owned() if self._loans is None else ():
             for owner, attribute in slots:
                 owner.__dict__[attribute] = owner.__dict__[attribute].detach()
         self._point = None
@@ -218,7 +287,8 @@ class Core(nn.Module):
         slots = [[(_alive(reference), name) for reference, name in held] for held in self._slots]
         order = [(_alive(reference), names) for reference, names in self._order]
         strong = {"_root": _alive(self._root), "_slots": slots, "_order": order}
-        return {**self.__dict__, **strong, "projection": None, "_point": None, "_stamp": ()}
+        loans = None if self._loans is None else Loans()
+        return {**self.__dict__, **strong, "projection": None, "_point": None, "_stamp": (), "_loans": loans}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -236,8 +306,9 @@ class Core(nn.Module):
     def _targets(self) -> list[Target]:
         return [target for layer in self.layers for target in layer.targets]
 
-    def _owned(self) -> list[Sequence[Slot]]:
-        return [[(_alive(reference), name) for reference, name in held] for held in self._slots]
+    def _owned(self, first: int = 0, last: int | None = None) -> list[Sequence[Slot]]:
+        """The modules, alive, that hold the targets first ... last - 1."""
+        return [[(_alive(reference), name) for reference, name in held] for held in self._slots[first:last]]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -51,6 +51,10 @@ class Point:
         """W = W_0 + lambda P theta of each target, in theta's precision, rounded once to that of W_0."""
         return projection.weights(self.theta, [self._piece(target) for target in layer.targets])
 
+    def weight(self, target: Target, projection: Projection) -> Tensor:
+        """The same of one target, bit for bit."""
+        return projection.weights(self.theta, [self._piece(target)])[0]
+
     def _piece(self, target: Target) -> Piece:
         scale = None if self.lambdas is None or target.scale is None else self.lambdas[target.scale]
         return Piece(target.key, target.base.numel(), target.base.detach(), scale)
