@@ -81,7 +81,7 @@ def _adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) 
     sums = torch.zeros(count, copies, dim, dtype=torch.int64, device=device)
     spoiled = torch.zeros(count, dim, device=device)
     hashed_kernels.adjoint[programs](
-        data, sums, spoiled, _power_of_two(-exponent), layout.table, layout.row_of, dim, copies, **read
+        data, sums, spoiled, _power_of_two(-exponent), layout.table, layout.row_of, dim, copies, num_warps=8, **read
     )
     return (sums.sum(1).double() * _power_of_two(exponent)[:, None]).float() + spoiled
 
