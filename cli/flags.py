@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -152,14 +152,20 @@ def arguments(given: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def takes_spec_flags(run: Callable[..., None]) -> Callable[..., None]:
-    """Give a typer command that accepts **given one option for every flag."""
-    own = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    options = [_option(flag, panel) for panel, flags in PANELS.items() for flag in flags]
-    both = [*options, *own]
-    run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in both}
-    return run
+def takes_spec_flags(
+    panels: Mapping[str, Sequence[Flag]] = PANELS,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a typer command that accepts **given one option for every flag of the panels."""
+
+    def dress(run: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        options = [_option(flag, panel) for panel, flags in panels.items() for flag in flags]
+        both = [*options, *own]
+        run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in both}
+        return run
+
+    return dress
 
 
 def _option(flag: Flag, panel: str) -> inspect.Parameter:

@@ -15,6 +15,7 @@ from intrinsic.errors import IntrinsicError
 
 VERBS = {
     "measure": "Find d90, the intrinsic dimension of a model on a task.",
+    "compare": "Methods of fine-tuning side by side, each at its own rate.",
     "certify": "Train in a subspace and bound the error by its code's length.",
     "verify": "Check a certificate: valid, or exactly what is not.",
     "ls": "List tasks, models, methods, projections or runs.",

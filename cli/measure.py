@@ -24,7 +24,7 @@ from .summary import show
 RUN = "Run"
 
 
-@takes_spec_flags
+@takes_spec_flags()
 def run(
     *,
     output_dir: Path | None = typer.Option(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from intrinsic.spec import Frozen, MeasureSpec, TrialSpec
+from intrinsic.spec import CompareSpec, Frozen, MeasureSpec, MethodSpec, TrialSpec
 
 SCHEMA_VERSION = 1
 
@@ -218,3 +218,90 @@ class TrialErrors(Frozen):
     """On the evaluation split, as a trial reports it."""
     seconds: float
     meta: Meta = Meta()
+
+
+class Latency(Frozen):
+    """Milliseconds of a forward pass in eval mode, the least of interleaved runs in one process."""
+
+    batch_size: int
+    full: float
+    unmerged: float
+    merged: float | None
+    """None: the method cannot be merged."""
+
+
+class Profile(Frozen):
+    """What a method costs besides its trials' seconds; measured apart from them, on weights at their start."""
+
+    peak_bytes: int
+    """Most memory in tensors alive at once over two training steps, theta_0 and the optimiser's state included."""
+    latencies: tuple[Latency, ...]
+
+
+class CompareRow(Frozen):
+    """A method at one size. Counts and bytes are those of its first trial that has them."""
+
+    label: str
+    size_name: str | None
+    size: int | None
+    method: MethodSpec
+    learning_rate: float
+    scores: tuple[float, ...]
+    """By seed index, of the trials that gave one."""
+    mean: float | None
+    std: float | None
+    """Sample standard deviation over seeds; None for fewer than two."""
+    failed: int
+    """Trials without a score."""
+    parameters_trained: int | None
+    parameters_stored: int | None
+    head_parameters: int | None
+    artefact_bytes: int | None
+    seconds_per_step: float | None
+    """Median over its trials."""
+    train_loss: float | None
+    """Mean over its trials of the loss at the end of training."""
+    optimisation_gap: float | None
+    """Loss of full fine-tuning less loss of the method, mean over the seeds that both have."""
+    profile: Profile | None = None
+
+
+class SmallestSize(Frozen):
+    """The smallest size at which a method reaches the target, found as d90 is."""
+
+    label: str
+    size_name: str
+    learning_rate: float
+    search: SearchResult
+    """Its `d` is the size."""
+    parameters_trained: int | None
+    """At that size."""
+
+
+class CompareOutcome(Frozen):
+    metric: str
+    higher_is_better: bool
+    chance: float
+    num_train: int
+    num_eval: int
+    rows: tuple[CompareRow, ...]
+    target: float | None = None
+    """Of the search for the smallest sizes."""
+    smallest: tuple[SmallestSize, ...] = ()
+    warnings: tuple[str, ...] = ()
+    cost: Cost
+
+
+class CompareRun(Frozen):
+    compare_id: str
+    spec: CompareSpec
+    command: str
+    started: str
+
+
+class CompareResult(Frozen):
+    """`comparison.json`."""
+
+    run: CompareRun
+    result: CompareOutcome
+    meta: Meta = Field(default_factory=Meta)

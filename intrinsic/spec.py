@@ -271,6 +271,66 @@ class MeasureSpec(Frozen):
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
 
+class Contender(Frozen):
+    """One method in a comparison, at one size or several."""
+
+    label: str
+    """As the user named it."""
+    method: MethodSpec
+    """At the first size."""
+    size: str | None = None
+    """The setting that makes the method larger: `subspace_dim`, or an option such as `rank`; None: it has one size."""
+    sizes: tuple[PositiveInt, ...] = ()
+    rates: tuple[Rate, ...]
+    """The grid from which its learning rate is chosen, at the middle one of its sizes."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Contender:
+        if (self.size is None) != (not self.sizes):
+            raise ValueError(f"contender {self.label!r}: a size goes with sizes, got {self.size!r} and {self.sizes}")
+        if not self.rates:
+            raise ValueError(f"contender {self.label!r} needs a learning rate or more, got none")
+        return self
+
+    def at(self, size: int | None) -> MethodSpec:
+        """The method at one of the sizes."""
+        if self.size is None or size is None:
+            return self.method
+        if self.size == "subspace_dim":
+            return self.method.model_copy(update={"subspace_dim": size})
+        return self.method.model_copy(update={"options": _pairs({**dict(self.method.options), self.size: size})})
+
+    @property
+    def middle(self) -> int | None:
+        """The size at which the rate is chosen."""
+        return sorted(self.sizes)[len(self.sizes) // 2] if self.sizes else None
+
+
+class CompareSpec(Frozen):
+    """`intrinsic compare`, completely."""
+
+    base: MeasureSpec
+    """Task, model, training, target and search as in a measurement. search.seeds: seeds of each method and size."""
+    contenders: tuple[Contender, ...] = Field(min_length=1)
+    at: float | None = Field(default=None, gt=0, le=1)
+    """Search for the smallest size of each method that reaches this share of full fine-tuning; None: do not."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CompareSpec:
+        labels = [contender.label for contender in self.contenders]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"every contender needs a name of its own, got {', '.join(twice)} more than once")
+        if labels[0] != "full":
+            raise ValueError(f"the first contender must be full, which the others are compared with, got {labels[0]!r}")
+        return self
+
+    @property
+    def id(self) -> str:
+        """16 hex digits that name this comparison."""
+        return digest({"spec_version": SPEC_VERSION, "compare": self.model_dump(mode="json")})
+
+
 PRESETS: dict[str, MeasureSpec] = {
     # What `intrinsic measure` runs when nothing is asked of it: five minutes on two cores, offline.
     "demo": MeasureSpec(

@@ -7,6 +7,8 @@
       index.sqlite                     a cache over trials/ (intrinsic.store.index); may be deleted at any time
       results/<measure id>.json        every measurement made in this directory
       result.json                      a copy of the newest one
+      comparisons/<compare id>.json    every comparison made in this directory
+      comparison.json                  a copy of the newest one
 
 Different measurements may share a directory: they share the trials they have in common, and none
 overwrites another's result.
@@ -30,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intrinsic.errors import StoreError
-from intrinsic.records import MeasureResult, TrialResult
+from intrinsic.records import CompareResult, MeasureResult, TrialResult
 from intrinsic.store.claims import Claim, take
 from intrinsic.store.disk import check_writable, prepare, read_record, refused, write_atomically
 from intrinsic.store.index import Index, Stamp, Summary, summarise
@@ -161,6 +163,18 @@ class Store:
         """Whether this measurement has been finished here."""
         return (self._results / f"{measure_id}.json").is_file()
 
+    def put_comparison(self, result: CompareResult) -> None:
+        """Write comparisons/<compare id>.json, then comparison.json."""
+        self._prepare()
+        folder, text = self.path / "comparisons", result.model_dump_json(indent=1)
+        prepare(folder)
+        write_atomically(folder / f"{result.run.compare_id}.json", text)
+        write_atomically(self.path / "comparison.json", text)
+
+    def compared(self, compare_id: str) -> bool:
+        """Whether this comparison has been finished here."""
+        return (self.path / "comparisons" / f"{compare_id}.json").is_file()
+
     def _prepare(self) -> None:
         """Not when the store is opened: a command that is refused before its first trial leaves nothing behind."""
         if not self._prepared:
@@ -222,6 +236,20 @@ def read_measurement(output_dir: str | os.PathLike[str], measure_id: str | None 
         raise refused("read", path, error) from error
     except ValueError as error:
         raise StoreError(f"{path} is damaged ({error}): measure again, the trials are kept") from error
+
+
+def read_comparison(output_dir: str | os.PathLike[str], compare_id: str | None = None) -> CompareResult:
+    """The newest comparison in a directory, or the one named; StoreError if it is absent or damaged."""
+    folder = Path(output_dir)
+    path = folder / "comparisons" / f"{compare_id}.json" if compare_id else folder / "comparison.json"
+    try:
+        return read_record(path, CompareResult)
+    except FileNotFoundError as error:
+        raise StoreError(f"no comparison at {path}: `intrinsic compare --output-dir {folder}` makes one") from error
+    except OSError as error:
+        raise refused("read", path, error) from error
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}): compare again, the trials are kept") from error
 
 
 def _check_measured(folder: Path, measure_id: str) -> None:

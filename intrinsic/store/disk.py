@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from intrinsic.errors import StoreError
-from intrinsic.records import SCHEMA_VERSION, MeasureResult, TrialErrors, TrialResult
+from intrinsic.records import SCHEMA_VERSION, CompareResult, MeasureResult, TrialErrors, TrialResult
 
 STALE_SECONDS = 3600.0
 """Age at which an unfinished temporary file is taken to belong to a dead process."""
@@ -35,7 +35,7 @@ REMEDIES = {
     errno.EIO: "the disk is failing: choose a directory on another one",
 }
 
-Record = TypeVar("Record", TrialResult, MeasureResult, TrialErrors)
+Record = TypeVar("Record", TrialResult, MeasureResult, CompareResult, TrialErrors)
 
 
 def refused(verb: str, path: Path, error: OSError) -> StoreError:

@@ -1,0 +1,173 @@
+"""`intrinsic compare`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from intrinsic.comparison import EntryNews, News, compare, parse
+from intrinsic.errors import SpecError
+from intrinsic.executor import Finished, Progress, Reused, Waiting
+from intrinsic.report import words
+from intrinsic.report.comparison import write_comparison
+from intrinsic.spec import CompareSpec, Contender, MeasureSpec
+
+from .comparison import show
+from .flags import PANELS, arguments, folder_name, layer, takes_spec_flags
+from .resolve import resolve, to_yaml
+
+RUN = "Run"
+METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
+OTHERS = {"--said/--did", "--target", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
+"""Flags of a measurement that say nothing here: --methods and --at do."""
+FLAGS = {panel: tuple(flag for flag in flags if flag.name not in OTHERS) for panel, flags in PANELS.items()}
+HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
+
+
+@takes_spec_flags(FLAGS)
+def run(
+    *,
+    methods: str = typer.Option(
+        METHODS,
+        metavar="LIST",
+        help="NAME[:KEY=VALUE..], joined by commas. `r`, `d` or `l` is the size, which may have several values; "
+        "params=N names sizes by what they train; `lr` the rates tried.",
+        rich_help_panel=RUN,
+    ),
+    at: float | None = typer.Option(
+        None,
+        metavar="X",
+        help="Search for the smallest size of each method that reaches this share of full fine-tuning's score.",
+        rich_help_panel=RUN,
+    ),
+    output_dir: Path | None = typer.Option(
+        None,
+        metavar="PATH",
+        help="Trials and results; default runs/<task>-<model>-compare.",
+        parser=folder_name,
+        rich_help_panel=RUN,
+    ),
+    config: Path | None = typer.Option(
+        None, metavar="FILE", help="A measurement's YAML; flags go on top.", rich_help_panel=RUN
+    ),
+    preset: str | None = typer.Option(
+        None, metavar="demo|text|vision", help="Where all other settings start.", rich_help_panel=RUN
+    ),
+    jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Print settings, methods and the number of trials; run nothing.", rich_help_panel=RUN
+    ),
+    **given: Any,
+) -> None:
+    """Resolve the methods, compare, report."""
+    base, _ = resolve(layer(given), config, preset)
+    spec = _spec(base, methods, at)
+    folder = output_dir or _default_dir(base)
+    if dry_run:
+        typer.echo(_plan(spec, folder), nl=False)
+        return
+    flags = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
+    flags["--jobs"] = None if jobs == 1 else jobs
+    typed = [str(word) for flag, value in flags.items() if value is not None for word in (flag, value)]
+    command = shlex.join(["intrinsic", "compare", *arguments(given), *typed])
+    console = Console(highlight=False, markup=False)
+    console.print(f"{_title(spec)}\noutput in {folder}\nexpected: {_cost(spec)}", soft_wrap=True)
+    try:
+        with Lines(console) as lines:
+            result = compare(spec, folder, jobs=jobs, on_event=lines, command=command)
+    except KeyboardInterrupt:
+        typer.echo(f"intrinsic: interrupted; finished trials are kept in {folder}: {command} goes on", err=True)
+        raise typer.Exit(130) from None
+    show(console, result, [folder / "comparison.json", *write_comparison(result, folder)])
+
+
+def _spec(base: MeasureSpec, methods: str, at: float | None) -> CompareSpec:
+    def size_for(contender: Contender, parameters: int) -> int:
+        from intrinsic.comparison.budget import size_for as find  # loads torch, the model and the data
+
+        return find(base, contender, parameters)
+
+    try:
+        return CompareSpec(base=base, contenders=parse(methods, base, search=at is not None, size_for=size_for), at=at)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = "--at: " if "at" in problem["loc"] else ""
+        raise SpecError(where + problem["msg"].removeprefix("Value error, ")) from None
+
+
+def _default_dir(base: MeasureSpec) -> Path:
+    parts = (words.task(base), words.short_name(base.model.name), "compare")
+    return Path("runs") / "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)
+
+
+def _title(spec: CompareSpec) -> str:
+    labels = ", ".join(contender.label for contender in spec.contenders)
+    return f"{words.model(spec.base)} on {words.task(spec.base)}: {labels}"
+
+
+def _cost(spec: CompareSpec) -> str:
+    seeds = spec.base.search.seeds
+    pilots = sum(len(c.rates) if len(c.rates) > 1 else 0 for c in spec.contenders)
+    fixed = [c for c in spec.contenders if spec.at is None or c.size is None]
+    trials = pilots + seeds * sum(len(c.sizes) or 1 for c in fixed)
+    searched = len(spec.contenders) - len(fixed)
+    more = f", and {searched} searches over sizes, of 5 to 20 trials each" if searched else ""
+    return f"{trials} trials or more where a grid of rates turns out too narrow{more}"
+
+
+def _plan(spec: CompareSpec, folder: Path) -> str:
+    lines = [_title(spec), f"output in {folder}", f"expected: {_cost(spec)}"]
+    for c in spec.contenders:
+        sizes = f"; {c.size} {', '.join(map(str, c.sizes))}" if c.size else ""
+        lines.append(f"{c.label}: rates {', '.join(map(words.rate, c.rates))}{sizes}")
+    return "".join(f"# {line}\n" for line in lines) + to_yaml(spec.base)
+
+
+class Lines:
+    """A line a finished trial; where there is a terminal, the running one below."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = Status("", console=console) if console.is_terminal else None
+        self._headed = False
+
+    def __enter__(self) -> Lines:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def __call__(self, news: News) -> None:
+        if not self._headed:
+            self._console.print(HEADER, style="bold")
+            self._headed = True
+        if not isinstance(news, EntryNews):
+            self._say(f"{news.path} is damaged and skipped: {news.reason}")
+        elif isinstance(news.event, Finished | Reused):
+            run, train = news.event.result.run, news.event.result.train
+            status = f"{run.status} (stored)" if isinstance(news.event, Reused) else run.status
+            self._say(f"{_line(news)} {words.score(train.score):>7}  {status:<13} {run.seconds:>7.1f} s")
+        elif isinstance(news.event, Waiting):
+            self._say(f"another process runs {_line(news)}; its result will be used")
+        elif isinstance(news.event, Progress) and self._status is not None:
+            self._status.update(f"{_line(news)}  {news.event.step}/{news.event.steps}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+
+def _line(news: EntryNews) -> str:
+    entry = news.entry
+    size = "" if entry.size is None else f" {entry.size}"
+    pilot = " (rate)" if entry.role == "rate" else ""
+    return f"{entry.contender.label + size + pilot:<28} {entry.seed:>4} {words.rate(entry.rate):>9}"

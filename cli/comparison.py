@@ -1,0 +1,39 @@
+"""A comparison for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from intrinsic.records import CompareResult
+from intrinsic.report.comparison.tables import facts, notes, tables, title
+
+
+def show(console: Console, result: CompareResult, written: Sequence[Path]) -> None:
+    """Facts, tables, notes, files, how to get it again."""
+    console.print()
+    console.print(Text(title(result), style="bold"))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    rows = [*facts(result), *(("note", note) for note in notes(result))]
+    rows += [
+        ("files", f"{written[0].parent}: {', '.join(path.name for path in written)}"),
+        ("again", result.run.command),
+    ]
+    for key, value in rows:
+        grid.add_row(key, Text(value))
+    for heading, (header, cells) in tables(result):
+        table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
+        for number, column in enumerate(header):
+            table.add_column(column, justify="right" if number else "left", no_wrap=number > 0, overflow="fold")
+        for row in cells:
+            table.add_row(*map(Text, row))
+        console.print()
+        console.print(table)
+    console.print()
+    console.print(grid)

@@ -1,0 +1,239 @@
+"""The comparison: every method at its own rate, over the same seeds, and the smallest size of each that is enough.
+
+1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes; the grid grows
+   where its best rate is an end (`intrinsic.measurement.rates`). So no method loses for its rate.
+2. Scores. search.seeds fresh seeds of each method and size at that rate. The seeds of initialisation and data order
+   are the same for all, so that differences between methods are paired; no score that chose a rate counts.
+3. Smallest sizes, if asked for. For each method with sizes the search that finds d90 (`intrinsic.search`), over the
+   method's own sizes, against the target that full fine-tuning's scores set.
+4. Profiles: memory, and latency against the full model, in one process (`intrinsic.trial.profile`).
+
+Deviation from the papers that compare methods: they run one rate and one seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from statistics import fmean, median, stdev
+
+from intrinsic.comparison.contenders import parse
+from intrinsic.comparison.field import Entry, EntryNews, Field, News, OnNews
+from intrinsic.executor.attempt import Runner
+from intrinsic.executor.workers import make_executor
+from intrinsic.measurement.plan import signed, signed_score, unsigned
+from intrinsic.measurement.rates import choose_rate
+from intrinsic.records import (
+    CompareOutcome,
+    CompareResult,
+    CompareRow,
+    CompareRun,
+    Profile,
+    SmallestSize,
+    TrialResult,
+    TrialTrain,
+)
+from intrinsic.search import Ask, Target, make_target, search
+from intrinsic.spec import CompareSpec, Contender, TrialSpec
+from intrinsic.store import Store, read_comparison
+
+__all__ = ["Entry", "EntryNews", "News", "compare", "parse"]
+
+Profiler = Callable[[TrialSpec], Profile]
+
+
+def compare(
+    spec: CompareSpec,
+    output_dir: str | os.PathLike[str],
+    *,
+    jobs: int = 1,
+    on_event: OnNews | None = None,
+    runner: Runner | None = None,
+    profiler: Profiler | None = None,
+    command: str | None = None,
+) -> CompareResult:
+    """Run the methods side by side; write comparison.json into output_dir, where all trials are kept.
+
+    Calling it again resumes: stored trials answer, and profiles that were taken by the same comparison stay as they
+    are. `runner` and `profiler` stand in for intrinsic.trial.run_trial and intrinsic.trial.profile.profile_trial.
+
+    Raises what `measure` raises: StoreError, SpecError, DataError, ModelError.
+    """
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    again = command or f"intrinsic.compare(CompareSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
+    if runner is None:
+        check_start(spec)
+    with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
+        field = Field(spec, store, executor, on_event)
+        warnings: list[str] = []
+        rates = {contender.label: _rate(field, contender, warnings) for contender in spec.contenders}
+        rows = _rows(field, rates)
+        target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
+        facts = field.facts()
+        outcome = CompareOutcome(
+            metric=str(facts.metric),
+            higher_is_better=facts.higher_is_better,
+            chance=facts.chance or 0.0,
+            num_train=facts.num_train or 0,
+            num_eval=facts.num_eval or 0,
+            rows=tuple(_profiled(field, rows, profiler, _known_profiles(store, spec))),
+            target=None if target is None else signed(facts, target.value),
+            smallest=smallest,
+            warnings=tuple(warnings),
+            cost=field.cost(),
+        )
+        run = CompareRun(compare_id=spec.id, spec=spec, command=again, started=started)
+        result = CompareResult(run=run, result=outcome, meta=field.meta())
+        store.put_comparison(result)
+    return result
+
+
+def check_start(spec: CompareSpec) -> None:
+    """Load data and model and lay every method over it, at both ends of its sizes, before a trial is paid for."""
+    from intrinsic.measurement.checks import check_settings
+    from intrinsic.trial import check_trial
+
+    check_settings(spec.base)
+    for contender in spec.contenders:
+        for size in {min(contender.sizes, default=None), max(contender.sizes, default=None)}:
+            check_trial(Entry(contender, size, contender.rates[0], 0).trial(spec))
+
+
+def _rate(field: Field, contender: Contender, warnings: list[str]) -> float:
+    choice = choose_rate(
+        contender.rates,
+        lambda rates: field.scores([Entry(contender, contender.middle, rate, 0, "rate") for rate in rates]),
+        contender.label,
+    )
+    warnings += choice.warnings
+    return choice.rate
+
+
+def _rows(field: Field, rates: dict[str, float]) -> list[CompareRow]:
+    seeds = range(field.spec.base.search.seeds)
+    full: list[TrialResult] = []
+    rows = []
+    for contender in field.spec.contenders:
+        # a search over many sizes pays for those that it needs; the table then shows those it can have for nothing
+        searched = field.spec.at is not None and contender.size is not None
+        for size in () if searched else contender.sizes or (None,):
+            rate = rates[contender.label]
+            results = field.run([Entry(contender, size, rate, seed) for seed in seeds])
+            full = full or results
+            rows.append(_row(contender, size, rate, results, full))
+    return rows
+
+
+def _row(
+    contender: Contender, size: int | None, rate: float, results: Sequence[TrialResult], full: Sequence[TrialResult]
+) -> CompareRow:
+    trains = [result.train for result in results]
+    scores = [result.train.score for result in results if signed_score(result) is not None]
+    numbers = [score for score in scores if score is not None]
+    losses = [train.train_loss for train in trains if train.train_loss is not None]
+    seconds = [train.seconds_per_step for train in trains if train.seconds_per_step is not None]
+    gaps = [
+        reference.train.train_loss - train.train_loss
+        for reference, train in zip(full, trains, strict=False)
+        if reference.train.train_loss is not None and train.train_loss is not None
+    ]
+    known = next((train for train in trains if train.artefact_bytes is not None), TrialTrain())
+    return CompareRow(
+        label=contender.label,
+        size_name=contender.size,
+        size=size,
+        method=contender.at(size),
+        learning_rate=rate,
+        scores=tuple(numbers),
+        mean=fmean(numbers) if numbers else None,
+        std=stdev(numbers) if len(numbers) > 1 else None,
+        failed=len(results) - len(numbers),
+        parameters_trained=known.parameters_trained,
+        parameters_stored=known.parameters_stored,
+        head_parameters=known.head_parameters,
+        artefact_bytes=known.artefact_bytes,
+        seconds_per_step=median(seconds) if seconds else None,
+        train_loss=fmean(losses) if losses else None,
+        optimisation_gap=fmean(gaps) if gaps else None,
+    )
+
+
+def _smallest(field: Field, rates: dict[str, float], rows: list[CompareRow]) -> tuple[Target, tuple[SmallestSize, ...]]:
+    """Searches, and adds the rows of the sizes that were found."""
+    spec, facts = field.spec, field.facts()
+    scores = [signed(facts, score) for score in rows[0].scores]
+    chance = signed(facts, facts.chance or 0.0)
+    rule = spec.base.target.model_copy(update={"fraction": spec.at})
+    target = make_target(rule, scores, chance, negated=not facts.higher_is_better)
+    found = [
+        _search(field, contender, rates[contender.label], target)
+        for contender in spec.contenders
+        if contender.size is not None
+    ]
+    full = field.run([Entry(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)])
+    for contender, smallest in zip((c for c in spec.contenders if c.size is not None), found, strict=True):
+        if smallest.search.d is not None:
+            entries = _entries_at(field, contender, smallest)
+            rows.append(_row(contender, smallest.search.d, entries[0].rate, field.run(entries), full))
+    return target, tuple(found)
+
+
+def _search(field: Field, contender: Contender, rate: float, target: Target) -> SmallestSize:
+    sizes = contender.sizes
+    asked = field.spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": 1.01})
+
+    def evaluate(asks: Sequence[Ask]) -> list[float | None]:
+        return field.answers([Entry(contender, a.d, rate * a.rate_factor, a.seed, "search") for a in asks])
+
+    found = unsigned(search(evaluate, target, asked), field.facts())
+    size = found.d
+    trained = None
+    if size is not None:
+        at_it = [point for point in found.points if point.d == size and point.score is not None]
+        entry = Entry(contender, size, rate * at_it[-1].rate_factor, at_it[-1].seed, "search")
+        trained = field.run([entry])[0].train.parameters_trained
+    return SmallestSize(
+        label=contender.label,
+        size_name=str(contender.size),
+        learning_rate=rate,
+        search=found,
+        parameters_trained=trained,
+    )
+
+
+def _entries_at(field: Field, contender: Contender, smallest: SmallestSize) -> list[Entry]:
+    """All seeds at the size that was found, at the rate that was last in use there."""
+    last = [point for point in smallest.search.points if point.d == smallest.search.d][-1]
+    seeds = range(field.spec.base.search.seeds)
+    return [Entry(contender, last.d, smallest.learning_rate * last.rate_factor, seed) for seed in seeds]
+
+
+def _known_profiles(store: Store, spec: CompareSpec) -> dict[str, Profile]:
+    """Profiles that this comparison took before, by method."""
+    if not store.compared(spec.id):
+        return {}
+    before = read_comparison(store.path, spec.id).result.rows
+    return {row.method.model_dump_json(): row.profile for row in before if row.profile is not None}
+
+
+def _profiled(
+    field: Field, rows: Sequence[CompareRow], profiler: Profiler | None, known: dict[str, Profile]
+) -> list[CompareRow]:
+    take = profiler or _default_profiler()
+    contenders = {contender.label: contender for contender in field.spec.contenders}
+    profiled = []
+    for row in rows:
+        profile = known.get(row.method.model_dump_json())
+        if profile is None and row.mean is not None:
+            profile = take(Entry(contenders[row.label], row.size, row.learning_rate, 0).trial(field.spec))
+        profiled.append(row.model_copy(update={"profile": profile}))
+    return profiled
+
+
+def _default_profiler() -> Profiler:
+    """From here on torch is loaded."""
+    from intrinsic.trial.profile import profile_trial
+
+    return profile_trial

@@ -1,0 +1,226 @@
+"""What takes part in a comparison, from how a user writes it: `full,lora:r=1,2,4,8,said:d=100,1000`. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import yaml
+
+from intrinsic.errors import SpecError, UnknownName
+from intrinsic.methods import METHODS
+from intrinsic.methods import options as o
+from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec
+
+SIZES: dict[str, tuple[str, tuple[int, ...]]] = {
+    "subspace": ("subspace_dim", (128, 1024)),
+    "lora": ("rank", (8,)),
+    "adalora": ("rank", (8,)),
+    "vera": ("rank", (256,)),
+    "randlora": ("rank", (32,)),
+    "unilora": ("size", (256,)),
+    "fourierft": ("frequencies", (1000,)),
+    "prefix": ("length", (16,)),
+    "prompt": ("length", (20,)),
+    "mam": ("bottleneck", (16,)),
+    **{name: ("bottleneck", (16,)) for name, method in METHODS.items() if method.options is o.BottleneckOptions},
+}
+"""What makes a method larger, and the sizes it has unless told otherwise; the others have one size."""
+
+GRIDS: dict[str, tuple[int, ...]] = {
+    "subspace_dim": tuple(2**k for k in range(4, 14)),
+    "rank": tuple(2**k for k in range(8)),
+    "bottleneck": tuple(2**k for k in range(9)),
+    "length": tuple(2**k for k in range(8)),
+    "size": tuple(2**k for k in range(4, 13)),
+    "frequencies": tuple(2**k for k in range(4, 13)),
+}
+"""Where the smallest size is searched for if the user names no sizes."""
+
+RATES: dict[str, tuple[float, ...]] = {
+    "probe": (1e-3, 4e-3, 1.6e-2),
+    "bitfit": (5e-4, 2e-3, 8e-3),
+    "prefix": (5e-4, 2e-3, 8e-3),
+    "prompt": (2e-3, 1e-2, 5e-2),
+    "ia3": (1e-3, 4e-3, 1.6e-2),
+    "vera": (2e-3, 8e-3, 3.2e-2),
+    "unilora": (1e-3, 4e-3, 1.6e-2),
+    "fourierft": (5e-3, 2e-2, 8e-2),
+}
+"""Learning rates to begin with; a grid grows where its best rate is an end. Others: OTHER_RATES."""
+OTHER_RATES = (2.5e-4, 1e-3, 4e-3)
+
+ALIASES: dict[str, bool] = {"said": True, "did": False}
+"""Short for `subspace`, with and without a scale a layer."""
+SHORT = ("r", "d", "l", "size")
+"""Any of them means the method's own size."""
+
+
+SizeFor = Callable[[Contender, int], int]
+"""The size at which a method trains about so many parameters."""
+
+
+@dataclass
+class _Words:
+    """A contender as it was written: name and settings, each a list of words."""
+
+    name: str
+    settings: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        kept = {k: v for k, v in self.settings.items() if k not in ("lr", *SHORT, "params", _size_name(self.name))}
+        return self.name + "".join(f":{k}={'+'.join(v)}" for k, v in kept.items())
+
+
+def parse(
+    text: str, base: MeasureSpec, *, search: bool = False, size_for: SizeFor | None = None
+) -> tuple[Contender, ...]:
+    """Contenders from `NAME[:KEY=VALUE[,VALUE ..]]..`, joined by commas or spaces; full comes first, added if need be.
+
+    NAME is a method, or said or did. KEY is one of the method's options; `r`, `d`, `l` or `size` for its size, which
+    alone may have several values; `lr` for learning rates to try. Options that take a list join it by `+`.
+    `params=N[,N..]` names sizes by the parameters that they train, the nearest is taken; `size_for` tells it.
+    search: sizes that are not named become a whole grid (GRIDS).
+
+    Raises UnknownName for a method that does not exist, SpecError for settings that it does not have.
+    """
+    written = list(_split(text))
+    if not written:
+        raise SpecError("no method to compare: name some, as in --methods lora:r=1,8,said:d=100,1000")
+    if all(words.name != "full" for words in written):
+        written.insert(0, _Words("full"))
+    made = [_contender(words, base, search, size_for) for words in written]
+    return tuple(sorted(made, key=lambda contender: contender.label != "full"))
+
+
+def _split(text: str) -> Iterator[_Words]:
+    """A word that is no method's name goes on with the setting, or the method, before it."""
+    found: list[_Words] = []
+    key = ""
+    for word in text.replace(",", " ").split():
+        head, *rest = word.split(":")
+        parts = [head, *rest]
+        if head in METHODS or head in ALIASES or not found:
+            _known(head)
+            found.append(_Words(head))
+            key, parts = "", rest
+        for part in parts:
+            name, equals, value = part.partition("=")
+            if not equals and not key:
+                _known(part)
+            key = name if equals else key
+            found[-1].settings.setdefault(key, []).append(value if equals else part)
+    yield from found
+
+
+def _known(name: str) -> None:
+    if name not in METHODS and name not in ALIASES:
+        raise UnknownName("method", name, [*METHODS, *ALIASES])
+
+
+def _size_name(name: str) -> str | None:
+    method = "subspace" if name in ALIASES else name
+    return SIZES[method][0] if method in SIZES else None
+
+
+def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor | None) -> Contender:
+    name, settings = "subspace" if words.name in ALIASES else words.name, dict(words.settings)
+    rates = tuple(_number(words, "lr", value) for value in settings.pop("lr", []))
+    size = _size_name(name)
+    budgets = settings.pop("params", [])
+    if budgets and (size is None or size_for is None or any(key in settings for key in (*SHORT, size))):
+        raise SpecError(f"{words.name}: params names the sizes of a method that has some, instead of them")
+    sizes = _sizes(words, settings, size, search)
+    of = settings.pop("of", [None])[0] if name == "subspace" else None
+    options = {key: _value(key, values, _options(of or name)) for key, values in settings.items()}
+    method = _method(words, base, of, options)
+    made = Contender(
+        label=words.label,
+        method=method,
+        size=size,
+        sizes=sizes,
+        rates=rates or _rates(name, base),
+    )
+    if budgets and size_for is not None:
+        found = {size_for(made, round(_number(words, "params", value))) for value in budgets}
+        made = made.model_copy(update={"sizes": tuple(sorted(found))})
+    return made if size is None else made.model_copy(update={"method": made.at(made.sizes[0])})
+
+
+def _sizes(words: _Words, settings: dict[str, list[str]], size: str | None, search: bool) -> tuple[int, ...]:
+    """Takes the size's words out of the settings."""
+    given = [value for key in (*SHORT, size) if key in settings and key is not None for value in settings.pop(key)]
+    if size is None:
+        if given:
+            raise SpecError(f"{words.name} has one size only, got {','.join(given)}: leave it out")
+        return ()
+    if not given:
+        name = "subspace" if words.name in ALIASES else words.name
+        return GRIDS[size] if search else SIZES[name][1]
+    numbers = {int(value) if value.isdecimal() else 0 for value in given}
+    if min(numbers) < 1:
+        raise SpecError(f"{words.name}: {size} must be whole numbers from 1, got {','.join(given)}")
+    return tuple(sorted(numbers))
+
+
+def _number(words: _Words, key: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise SpecError(f"{words.name}: {key} must be numbers, got {value!r}") from None
+
+
+def _options(name: str) -> type[Frozen]:
+    _known(name)
+    return METHODS[name].options
+
+
+def _value(key: str, values: list[str], kind: type[Frozen]) -> object:
+    """One word as YAML reads it, or for a list its words."""
+    if key not in kind.model_fields:
+        raise UnknownName("option", key, [*kind.model_fields, "lr"])
+    if len(values) > 1:
+        raise SpecError(f"option {key} takes one value, got {','.join(values)}: only sizes take several")
+    if key == "matrices":
+        return tuple(values[0].split("+"))
+    value = yaml.safe_load(values[0]) if values[0] else None
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _method(words: _Words, base: MeasureSpec, of: str | None, options: Mapping[str, object]) -> MethodSpec:
+    if _size_name(words.name) != "subspace_dim":
+        method = MethodSpec.model_validate({"name": words.name, "options": options})
+        checked: dict[str, object] = {**METHODS[words.name].preset, **options}
+        _check(words.name, checked)
+        return method
+    return MethodSpec.model_validate(
+        {
+            "name": "subspace",
+            "subspace_dim": 1,
+            "projection": base.projection,
+            "structure_aware": ALIASES.get(words.name, base.structure_aware),
+            "lambdas": base.lambdas,
+            "head": base.head,
+            "parameters": base.parameters,
+            "of": of,
+            "options": options,
+        }
+    )
+
+
+def _check(name: str, options: Mapping[str, object]) -> None:
+    from pydantic import ValidationError
+
+    try:
+        METHODS[name].options.model_validate(options)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{problem['msg']}") from None
+
+
+def _rates(name: str, base: MeasureSpec) -> tuple[float, ...]:
+    if name == "full":
+        return base.baseline_rates
+    return base.subspace_rates if name == "subspace" else RATES.get(name, OTHER_RATES)

@@ -1,0 +1,37 @@
+"""From a comparison's record to tables and a figure. Nothing here trains, and nothing imports torch.
+
+comparison.md    the tables, for reading       comparison.tex   the same for a paper (booktabs)
+comparison.csv   a line a method and size      pareto.png, pareto.pdf   score against parameters trained
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from intrinsic.records import CompareResult
+from intrinsic.store.disk import prepare, write_atomically
+
+__all__ = ["contents", "write_comparison"]
+
+
+def contents(result: CompareResult) -> dict[str, str | bytes]:
+    """File name -> content. The same record gives the same bytes."""
+    from intrinsic.report.comparison.pareto import render
+    from intrinsic.report.comparison.tables import csv_table, latex, markdown
+
+    return {
+        "comparison.md": markdown(result),
+        "comparison.tex": latex(result),
+        "comparison.csv": csv_table(result),
+        **render(result),
+    }
+
+
+def write_comparison(result: CompareResult, folder: Path) -> list[Path]:
+    """Write the files into `folder`, each whole or not at all, and name them; StoreError where that cannot be."""
+    prepare(folder)
+    paths = []
+    for name, content in contents(result).items():
+        write_atomically(folder / name, content)
+        paths.append(folder / name)
+    return paths

@@ -1,0 +1,222 @@
+"""A comparison's tables, cell by cell in words; the terminal, Markdown and LaTeX show the same cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from intrinsic.records import CompareResult, CompareRow, Latency, SmallestSize
+from intrinsic.report import words
+from intrinsic.report.tables import LATEX, MARKDOWN, one_line
+
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""Header and rows."""
+GAP = "optimisation gap: training loss of full fine-tuning less the method's"
+"""What a column says that its name does not."""
+LETTERS = {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}
+"""Sizes as --methods writes them."""
+
+
+def name(label: str, size_name: str | None, size: int | None) -> str:
+    """lora r=8; said d=100; bitfit."""
+    return label if size_name is None or size is None else f"{label} {LETTERS.get(size_name, 'size')}={size}"
+
+
+def scores(result: CompareResult) -> Table:
+    """What each method reaches, and what a step of training costs."""
+    header = ("method", "score", "n", "rate", "gap", "s a step", "memory")
+    return header, [_score_cells(row) for row in result.result.rows]
+
+
+def _score_cells(row: CompareRow) -> tuple[str, ...]:
+    spread = "" if row.std is None else f" ± {row.std:.4f}"
+    failed = f" ({row.failed} failed)" if row.failed else ""
+    return (
+        name(row.label, row.size_name, row.size),
+        words.DASH if row.mean is None else f"{row.mean:.4f}{spread}",
+        f"{len(row.scores)}{failed}",
+        words.rate(row.learning_rate),
+        words.DASH if row.optimisation_gap is None else f"{row.optimisation_gap:+.3f}",
+        words.DASH if row.seconds_per_step is None else f"{row.seconds_per_step:.3g}",
+        words.DASH if row.profile is None else words.size(row.profile.peak_bytes),
+    )
+
+
+def parameters(result: CompareResult) -> Table:
+    """The four counts; the head's own entries are among those trained."""
+    header = ("method", "trained", "head", "stored", "on disk")
+    return header, [
+        (
+            name(row.label, row.size_name, row.size),
+            _count(row.parameters_trained),
+            _count(row.head_parameters),
+            _count(row.parameters_stored),
+            words.DASH if row.artefact_bytes is None else words.size(row.artefact_bytes),
+        )
+        for row in result.result.rows
+    ]
+
+
+def latencies(result: CompareResult) -> Table:
+    """Inference: the full model in milliseconds, the others as multiples of it in the same run."""
+    sizes = next((_sizes(row) for row in result.result.rows if row.profile is not None), ())
+    header = ("method", *(f"batch {size}" for size in sizes), *(f"merged {size}" for size in sizes))
+    return header, [_latency_cells(row, len(sizes)) for row in result.result.rows]
+
+
+def _sizes(row: CompareRow) -> tuple[int, ...]:
+    return () if row.profile is None else tuple(latency.batch_size for latency in row.profile.latencies)
+
+
+def _latency_cells(row: CompareRow, columns: int) -> tuple[str, ...]:
+    measured = () if row.profile is None else row.profile.latencies
+    missing = [words.DASH] * (columns - len(measured))
+    full = row.method.name == "full"
+    unmerged = [f"{x.full:.3g} ms" if full else _ratio(x, x.unmerged) for x in measured]
+    return (
+        name(row.label, row.size_name, row.size),
+        *(unmerged + missing),
+        *([_ratio(x, x.merged) for x in measured] + missing),
+    )
+
+
+def _ratio(latency: Latency, value: float | None) -> str:
+    return words.DASH if value is None or not latency.full else f"×{value / latency.full:.2f}"
+
+
+def smallest(result: CompareResult) -> Table:
+    """The smallest size of each method that reaches the target."""
+    header = ("method", "smallest size", "interval", "parameters", "trials", "status")
+    return header, [_smallest_cells(found) for found in result.result.smallest]
+
+
+def _smallest_cells(found: SmallestSize) -> tuple[str, ...]:
+    search = found.search
+    bound = "≤ " if search.status == "met-at-lowest" else ""
+    return (
+        found.label,
+        words.DASH if search.d is None else f"{LETTERS.get(found.size_name, 'size')} {bound or '= '}{search.d}",
+        words.interval(search) if search.d is not None or search.interval != (None, None) else words.DASH,
+        _count(found.parameters_trained),
+        str(len(search.points)),
+        search.status.replace("-", " "),
+    )
+
+
+def _count(value: int | None) -> str:
+    return words.DASH if value is None else words.count(value)
+
+
+def facts(result: CompareResult) -> list[tuple[str, str]]:
+    """What a reader needs to judge the tables."""
+    base, outcome = result.run.spec.base, result.result
+    rows = [
+        ("task", f"{words.task(base)} ({outcome.num_train} train, {outcome.num_eval} evaluation)"),
+        ("model", words.model(base)),
+        ("training", words.budget(base.optim)),
+        ("metric", outcome.metric.replace("_", " ") + ("" if outcome.higher_is_better else " (lower is better)")),
+        ("chance", words.score(outcome.chance)),
+    ]
+    if outcome.target is not None:
+        rule = base.target.model_copy(update={"fraction": result.run.spec.at})
+        rows.append(("target", f"{words.score(outcome.target)} = {words.target_rule(rule)}"))
+    return [*rows, ("gap", GAP), ("cost", words.cost(outcome.cost))]
+
+
+def tables(result: CompareResult) -> list[tuple[str, Table]]:
+    """Every table that has rows, with its title."""
+    parts = [
+        ("Scores, and the cost of training", scores(result)),
+        ("Parameters", parameters(result)),
+        ("Latency in inference", latencies(result)),
+    ]
+    if result.result.smallest:
+        share = f"{100 * (result.run.spec.at or 0):g} %"
+        parts.insert(0, (f"Smallest size at {share} of full fine-tuning", smallest(result)))
+    return parts
+
+
+def title(result: CompareResult) -> str:
+    """What was compared."""
+    base = result.run.spec.base
+    return f"Methods for {words.model(base)} on {words.task(base)}"
+
+
+def markdown(result: CompareResult) -> str:
+    """comparison.md."""
+    lines = [f"# {_md(title(result))}", "", "| | |", "|---|---|"]
+    lines += [f"| {_md(key)} | {_md(value)} |" for key, value in facts(result)]
+    lines += ["", "![Score against parameters trained](pareto.png)"]
+    for heading, (header, rows) in tables(result):
+        lines += ["", f"## {_md(heading)}", "", _row_md(header), "|---" + "|---:" * (len(header) - 1) + "|"]
+        lines += [_row_md(row) for row in rows]
+    lines += ["", *(f"- {_md(note)}" for note in notes(result)), ""]
+    lines += ["## To get this again", "", f"    {one_line(result.run.command)}", ""]
+    lines += [f"Comparison {result.run.compare_id}, started {result.run.started}, on {_md(result.meta.device)}.", ""]
+    return "\n".join(lines)
+
+
+def notes(result: CompareResult) -> list[str]:
+    """Warnings, and what the searches say of themselves."""
+    return [*result.result.warnings, *(f"{found.label}: {found.search.message}" for found in result.result.smallest)]
+
+
+def _row_md(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(_md, cells)) + " |"
+
+
+def _md(text: str) -> str:
+    return "".join(MARKDOWN.get(c, c) for c in one_line(text))
+
+
+def latex(result: CompareResult) -> str:
+    r"""comparison.tex: the tables for `\input`; needs booktabs and nothing else."""
+    lines = ["% Made from comparison.json by `intrinsic report`; needs \\usepackage{booktabs}."]
+    budget = _tex(words.budget(result.run.spec.base.optim))
+    for number, (heading, (header, rows)) in enumerate(tables(result)):
+        lines += [
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{{_tex(title(result))}: {_tex(heading.lower())} ({budget}).}}",
+            f"  \\label{{tab:compare-{result.run.compare_id}-{number}}}",
+            f"  \\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
+            "    \\toprule",
+            f"    {' & '.join(map(_tex, header))} \\\\",
+            "    \\midrule",
+            *(f"    {' & '.join(map(_tex, row))} \\\\" for row in rows),
+            "    \\bottomrule",
+            "  \\end{tabular}",
+            "\\end{table}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex(text: str) -> str:
+    return "".join(LATEX.get(c, c) for c in one_line(text))
+
+
+FIELDS = (
+    *("label", "size_name", "size", "mean", "std", "failed", "learning_rate", "parameters_trained"),
+    *("parameters_stored", "head_parameters", "artefact_bytes", "seconds_per_step", "train_loss", "optimisation_gap"),
+)
+
+
+def csv_table(result: CompareResult) -> str:
+    """comparison.csv: a line a method and size, numbers at full precision."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    sizes = next((_sizes(row) for row in result.result.rows if row.profile is not None), ())
+    kinds = ("full", "unmerged", "merged")
+    writer.writerow([*FIELDS, "scores", "peak_bytes", *(f"{kind}_ms_batch_{size}" for size in sizes for kind in kinds)])
+    for row in result.result.rows:
+        latencies = () if row.profile is None else row.profile.latencies
+        writer.writerow(
+            [
+                *(getattr(row, field) for field in FIELDS),
+                " ".join(map(repr, row.scores)),
+                None if row.profile is None else row.profile.peak_bytes,
+                *(getattr(latency, kind) for latency in latencies for kind in kinds),
+            ]
+        )
+    return out.getvalue()

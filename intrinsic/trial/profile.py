@@ -1,0 +1,148 @@
+"""What a method costs besides its training time: memory in training, and latency against the full model."""
+
+from __future__ import annotations
+
+import copy
+import time
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from intrinsic.methods import attach
+from intrinsic.methods.base import Trainable
+from intrinsic.records import Latency, Profile
+from intrinsic.spec import TrialSpec
+from intrinsic.tasks.base import Prepared
+from intrinsic.training import loss_of
+from intrinsic.training.batches import Batch
+from intrinsic.trial.ingredients import data_of, model_of, task_of
+
+BATCH_SIZES = (1, 16, 32)
+ROUNDS, WARM_UP = 15, 2
+STEPS = 2
+"""The optimiser's state is there from the first step on, so the second sees all of it."""
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of the tensors alive, and their peak. What an operation holds while it runs it does not see."""
+
+    def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now: int = 0
+        self.peak: int = 0
+        self._alive: set[int] = set()
+        for tensor in tensors:
+            self._see(tensor)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, Tensor):
+                self._see(leaf)
+        return made
+
+    def _see(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._alive:
+            self._alive.add(key)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._alive.discard(key)
+        self.now -= size
+
+
+def profile_trial(spec: TrialSpec) -> Profile:
+    """Measure the method of a trial on its own model and data, without training it.
+
+    peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU the allocator's own count, else LiveBytes.
+    Latency: eval mode, batches of 1, 16 and 32 evaluation examples; full model, unmerged and merged method run in
+    turn, the least of ROUNDS each: what other work on the machine adds is no property of a model.
+
+    Raises what run_trial raises.
+    """
+    task, _ = task_of(spec.task)
+    loaded = model_of(spec, task)
+    prepared = data_of(spec, task, loaded)
+    full = copy.deepcopy(loaded.model)
+    trainable = attach(loaded, spec.method, spec.seeds)
+    peak = _peak(trainable, prepared, spec, task.problem)
+    return Profile(peak_bytes=peak, latencies=_latencies(full, trainable, spec, prepared))
+
+
+def _peak(trainable: Trainable, prepared: Prepared, spec: TrialSpec, problem: str) -> int:
+    device = _device()
+    model = trainable.model.to(device).train()
+    parameters = list(trainable.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0, fused=device.type == "cuda" or None)
+    batch = _batch(prepared, spec.optim.batch_size, device, train=True)
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            inputs = {k: v for k, v in batch.items() if k != "labels"}
+            loss: Tensor = loss_of(model(**inputs).logits, batch["labels"], problem) + trainable.penalty()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        steps()
+        allocated: int = torch.cuda.max_memory_allocated(device)
+        return allocated
+    with LiveBytes([*model.parameters(), *model.buffers()]) as live:
+        steps()
+    peak: int = live.peak
+    return peak
+
+
+def _latencies(full: nn.Module, trainable: Trainable, spec: TrialSpec, prepared: Prepared) -> tuple[Latency, ...]:
+    device = _device()
+    runners: dict[str, nn.Module] = {"full": full.to(device).eval(), "unmerged": trainable.model.eval()}
+    if trainable.mergeable and spec.method.name != "full":
+        task, _ = task_of(spec.task)
+        merged = attach(model_of(spec, task), spec.method, spec.seeds)
+        runners["merged"] = merged.merge().to(device).eval()
+    return tuple(_latency(runners, _batch(prepared, size, device, train=False), size) for size in BATCH_SIZES)
+
+
+def _latency(models: dict[str, nn.Module], batch: Batch, size: int) -> Latency:
+    inputs = {k: v for k, v in batch.items() if k != "labels"}
+    times: dict[str, list[float]] = {name: [] for name in models}
+    names = list(models)
+    with torch.no_grad():
+        for turn in range(WARM_UP + ROUNDS):
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always first
+                seconds = _time(lambda model=models[name]: model(**inputs))  # type: ignore[misc]
+                if turn >= WARM_UP:
+                    times[name].append(1e3 * seconds)
+    found = {name: round(min(some), 4) for name, some in times.items()}
+    return Latency(batch_size=size, full=found["full"], unmerged=found["unmerged"], merged=found.get("merged"))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _time(run: Callable[[], object]) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    begin = time.perf_counter()
+    run()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
+
+
+def _batch(prepared: Prepared, size: int, device: torch.device, *, train: bool) -> Batch:
+    split: Any = prepared.train if train else prepared.eval
+    batch = prepared.collate([split[i % len(split)] for i in range(size)])
+    return {k: v.to(device) for k, v in batch.items()}

@@ -1,0 +1,289 @@
+"""`intrinsic compare`: who takes part, at which rate and seeds, what is counted, and what survives."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+
+import pytest
+import synthetic
+
+from intrinsic.comparison import compare, parse
+from intrinsic.comparison.field import Entry
+from intrinsic.errors import SpecError, StoreError
+from intrinsic.records import CompareResult, Latency, Profile, TrialResult
+from intrinsic.report.comparison import contents, write_comparison
+from intrinsic.report.comparison.tables import scores, smallest, tables
+from intrinsic.spec import CompareSpec, TrialSpec
+from intrinsic.store import read_comparison
+
+BASE = synthetic.measure_spec(baseline_rates=(5e-4,), subspace_rates=(4e-3,))
+BEST = {"full": 5e-4, "lora": 1e-3, "probe": 4e-3, "subspace": 4e-3}
+TOP = {"full": 0.9, "lora": 0.89, "probe": 0.7, "subspace": 0.88}
+HALF = {"lora": 2.0, "subspace": 40.0}
+"""Size at which a method is half of the way up."""
+
+
+def size_of(spec: TrialSpec) -> int | None:
+    return spec.method.subspace_dim or dict(spec.method.options).get("rank")
+
+
+def expected(spec: TrialSpec) -> float:
+    name, size = spec.method.name, size_of(spec)
+    share = 1.0 if size is None else size / (size + HALF[name])
+    return 0.5 + (TOP[name] - 0.5) * share - 0.04 * math.log2(spec.optim.learning_rate / BEST[name]) ** 2
+
+
+def runner(spec: TrialSpec, *, progress=None, threads=None) -> TrialResult:
+    made = synthetic.result(spec.model_copy(update={"method": synthetic.spec(None).method}))
+    noise = 0.004 * ((spec.seeds.data_order % 1000) / 500 - 1)
+    train = made.train.model_copy(
+        update={
+            "score": expected(spec) + noise,
+            "train_loss": 1 - expected(spec),
+            "parameters_trained": 10 * (size_of(spec) or 1000),
+            "artefact_bytes": 100,
+        }
+    )
+    return made.model_copy(
+        update={"run": made.run.model_copy(update={"trial_id": spec.id, "spec": spec}), "train": train}
+    )
+
+
+def profiler(spec: TrialSpec) -> Profile:
+    return Profile(peak_bytes=10**6, latencies=(Latency(batch_size=1, full=2.0, unmerged=3.0, merged=None),))
+
+
+def spec(methods: str, at: float | None = None) -> CompareSpec:
+    return CompareSpec(base=BASE, contenders=parse(methods, BASE, search=at is not None), at=at)
+
+
+def compared(methods: str, folder, at: float | None = None, **more) -> CompareResult:
+    return compare(spec(methods, at), folder, runner=runner, profiler=profiler, **more)
+
+
+# -- what a user writes
+
+
+def test_methods_sizes_options_and_rates_are_read():
+    full, lora, said, did = parse("lora:alpha=16:r=8,1:matrices=q+v:lr=1e-3,said:d=100 did", BASE)
+    assert (full.label, full.sizes, full.rates) == ("full", (), BASE.baseline_rates)
+    assert (lora.size, lora.sizes, lora.rates) == ("rank", (1, 8), (1e-3,))
+    assert dict(lora.at(8).options) == {"alpha": 16, "matrices": ("q", "v"), "rank": 8}
+    assert (said.method.structure_aware, did.method.structure_aware) == (True, False)
+    assert said.at(100).subspace_dim == 100
+    assert said.rates == did.rates == BASE.subspace_rates
+
+
+def test_a_subspace_of_a_method():
+    _, inner = parse("subspace:of=lora:rank=4:d=20", BASE)
+    assert (inner.method.of, dict(inner.method.options), inner.sizes) == ("lora", {"rank": 4}, (20,))
+
+
+def test_parameters_name_sizes():
+    asked = []
+
+    def size_for(contender, parameters):
+        asked.append((contender.label, parameters))
+        return parameters // 1000
+
+    _, lora = parse("lora:params=2000,8000", BASE, size_for=size_for)
+    assert lora.sizes == (2, 8)
+    assert asked == [("lora", 2000), ("lora", 8000)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lor", "unknown method 'lor'; .* did you mean 'lora'"),
+        ("probe,lorra:r=2", "unknown method 'lorra"),
+        ("lora:rnk=3", "unknown option 'rnk'; .* did you mean 'rank'"),
+        ("lora:r=0", "lora: rank must be whole numbers from 1, got 0"),
+        ("lora:r=2,x", "lora: rank must be whole numbers from 1, got 2,x"),
+        ("probe:r=3", "probe has one size only, got 3"),
+        ("lora:alpha=1,2", "option alpha takes one value, got 1,2"),
+        ("lora:lr=fast", "lora: lr must be numbers, got 'fast'"),
+        ("houlsby:scale=2", "method 'houlsby': .*a scale goes with composition 'scaled'"),
+        ("probe:params=10", "probe: params names the sizes of a method that has some"),
+        ("", "no method to compare: name some"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_sentence(text, said):
+    with pytest.raises(SpecError, match=said):
+        parse(text, BASE, size_for=lambda contender, parameters: 1)
+
+
+def test_one_name_twice_is_refused():
+    with pytest.raises(ValueError, match="a name of its own, got lora more than once"):
+        spec("lora:r=1,lora:r=2")
+
+
+# -- trials
+
+
+def test_seeds_are_paired_over_methods_and_apart_from_those_that_chose_a_rate():
+    full, lora, said = spec("lora,said").contenders
+    at = [Entry(c, c.middle, 1e-3, 0).trial(spec("lora,said")).seeds for c in (full, lora, said)]
+    assert len({s.data_order for s in at}) == len({s.initialisation for s in at}) == 1
+    pilot = Entry(lora, 8, 1e-3, 0, "rate").trial(spec("lora,said")).seeds
+    assert pilot.data_order != at[1].data_order
+
+
+def test_each_method_gets_its_own_rate_and_the_grid_grows(tmp_path):
+    result = compared("lora:r=8:lr=1.25e-4,2.5e-4,probe:lr=4e-3,full", tmp_path).result
+    rates = {row.label: row.learning_rate for row in result.rows}
+    assert rates == {"full": 5e-4, "lora": 1e-3, "probe": 4e-3}
+    assert any(
+        "the best lora learning rate lay at an end of the grid, which was extended" in w for w in result.warnings
+    )
+
+
+def test_rows_are_means_over_fresh_seeds_and_gaps_against_full(tmp_path):
+    result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path).result
+    assert [(row.label, row.size) for row in result.rows] == [("full", None), ("lora", 1), ("lora", 8), ("said", 100)]
+    full, small, large, _ = result.rows
+    assert full.optimisation_gap == 0
+    assert small.optimisation_gap == pytest.approx(small.mean - full.mean, abs=0.01)
+    assert large.mean == pytest.approx(0.5 + 0.39 * 0.8, abs=0.005) == pytest.approx(fmean(large.scores), abs=0.005)
+    assert len(large.scores) == BASE.search.seeds
+    assert small.parameters_trained == 10
+    assert result.cost.trials == 4 * BASE.search.seeds
+
+
+def test_smallest_sizes_are_found_by_the_search(tmp_path):
+    result = compared("lora:r=1,2,4,8,16,32,64:lr=1e-3,said,probe:lr=4e-3", tmp_path, at=0.9).result
+    assert result.target == pytest.approx(0.81, abs=0.01)
+    found = {s.label: s for s in result.smallest}
+    assert set(found) == {"lora", "said"}, "a method of one size has none to search for"
+    assert found["lora"].search.status == found["said"].search.status == "found"
+    assert found["lora"].search.d == 8  # 0.5 + 0.39 r / (r + 2) reaches 0.81 at 7.75
+    assert found["said"].search.d == 256  # 0.5 + 0.38 d / (d + 40) reaches 0.81 at 177
+    assert found["lora"].parameters_trained == 80
+    assert {(row.label, row.size) for row in result.rows} == {
+        ("full", None),
+        ("probe", None),
+        ("lora", 8),
+        ("said", 256),
+    }
+
+
+def test_the_same_command_again_runs_nothing_and_keeps_the_profiles(tmp_path):
+    first = compared("lora:r=1:lr=1e-3", tmp_path)
+
+    def never(spec):
+        raise AssertionError("nothing is left to do")
+
+    again = compare(spec("lora:r=1:lr=1e-3"), tmp_path, runner=never, profiler=never)
+    assert again.result.rows == first.result.rows
+    assert again.result.cost.reused == again.result.cost.trials
+    assert read_comparison(tmp_path) == again == read_comparison(tmp_path, again.run.compare_id)
+
+
+def test_a_kill_loses_no_finished_trial(tmp_path):
+    asked = []
+
+    def dies(trial, **more):
+        asked.append(trial.id)
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return runner(trial)
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(spec("lora:r=1:lr=1e-3,probe:lr=4e-3"), tmp_path, runner=dies, profiler=profiler)
+    before = set(asked[:3])
+    result = compare(spec("lora:r=1:lr=1e-3,probe:lr=4e-3"), tmp_path, runner=dies, profiler=profiler)
+    assert len(asked) == 4 + 6 - 3
+    assert before.isdisjoint(asked[4:])
+    assert result.result.cost.reused == 3
+
+
+def test_trials_that_fail_are_counted_and_leave_no_hole(tmp_path):
+    def diverges(trial, **more):
+        made = runner(trial)
+        if trial.method.name != "lora":
+            return made
+        run = made.run.model_copy(update={"status": "diverged", "error": "loss is nan"})
+        return made.model_copy(update={"run": run, "train": made.train.model_copy(update={"score": None})})
+
+    result = compare(
+        spec("lora:r=1:lr=1e-3"), tmp_path, runner=diverges, profiler=profiler, command="intrinsic compare"
+    )
+    row = result.result.rows[1]
+    assert (row.scores, row.mean, row.failed, row.profile) == ((), None, 2, None)
+    assert all(
+        text and "None" not in str(text) for name, text in contents(result).items() if name.endswith(("md", "tex"))
+    )
+
+
+# -- what is written
+
+
+def test_every_file_is_written_and_says_the_same(tmp_path):
+    result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path)
+    written = {path.name: path for path in write_comparison(result, tmp_path)}
+    assert set(written) == {"comparison.md", "comparison.tex", "comparison.csv", "pareto.png", "pareto.pdf"}
+    text, tex = written["comparison.md"].read_text(), written["comparison.tex"].read_text()
+    for _, (header, rows) in tables(result):
+        assert all(len(row) == len(header) for row in rows)
+        assert all(row[0] in text and row[0] in tex for row in rows)
+    lines = written["comparison.csv"].read_text().splitlines()
+    assert len({line.count(",") for line in lines}) == 1
+    assert len(lines) == 1 + len(result.result.rows)
+    assert contents(result) == contents(read_comparison(tmp_path)), "same record, same bytes"
+
+
+def test_the_tables_cells(tmp_path):
+    result = compared("lora:r=1,2,4,8,16:lr=1e-3", tmp_path, at=0.9)
+    header, rows = scores(result)
+    assert header[:3] == ("method", "score", "n")
+    assert [row[0] for row in rows] == ["full", "lora r=8"]
+    assert smallest(result)[1][0][:2] == ("lora", "r = 8")
+    assert rows[1][-1] == "1.0 MB"
+
+
+def test_names_in_the_figure_do_not_overlap(tmp_path):
+    from intrinsic.report.comparison.pareto import draw
+    from intrinsic.report.style import style
+
+    with style():
+        figure = draw(compared("lora:r=1,8:lr=1e-3,said:d=100,1000,did:d=100,1000,probe:lr=4e-3", tmp_path))
+        figure.canvas.draw()
+        labels = {"full", "lora", "said", "did", "probe"}
+        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in labels]
+    assert len(boxes) == 5
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_a_folder_without_a_comparison_is_said(tmp_path):
+    with pytest.raises(StoreError, match=r"no comparison at .*: `intrinsic compare --output-dir"):
+        read_comparison(tmp_path)
+
+
+# -- the command
+
+
+def test_the_command_prints_the_tables_and_report_prints_them_again(capsys, monkeypatch, tmp_path):
+    import functools
+
+    from intrinsic_cli import compare as verb
+    from intrinsic_cli import main as command
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verb, "compare", functools.partial(compare, runner=runner, profiler=profiler))
+    flags = ["--seeds", "2", "--methods", "lora:r=1,8:lr=1e-3,said:d=100", "--output-dir", "out"]
+    rates = ["--baseline-rates", "5e-4", "--subspace-rates", "4e-3"]
+    assert command.main(["compare", *flags, *rates]) == 0
+    first = capsys.readouterr().out
+    assert "Scores, and the cost of training" in first
+    assert "lora r=8" in first
+    assert "intrinsic compare --baseline-rates 5e-4" in " ".join(first.split())
+    assert command.main(["report", "out"]) == 0
+    again = capsys.readouterr().out
+    assert again.strip() in first
+    assert command.main(["compare", *flags, "--dry-run"]) == 0
+    assert "# lora: rates 0.001; rank 1, 8" in capsys.readouterr().out
+    assert command.main(["compare", "--methods", "lorra"]) == 2
+    assert "unknown method 'lorra'" in capsys.readouterr().err
+    assert command.main(["compare", "--at", "1.5"]) == 2
+    assert "--at: Input should be less than or equal to 1" in capsys.readouterr().err
