@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,11 @@ def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse(Path(intrinsic.__file__).read_text())
     names = {a.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for a in node.names}
     assert set(EXPECTED) <= names
+
+
+def test_every_package_is_installed() -> None:
+    """setuptools takes a list, because the command line's folder has another name once it is installed."""
+    root = Path(__file__).parent.parent
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = [".".join(path.parent.relative_to(root).parts) for path in (root / "intrinsic").rglob("__init__.py")]
+    assert sorted(listed) == sorted([*found, "intrinsic_cli"])
