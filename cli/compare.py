@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
@@ -21,7 +22,7 @@ from intrinsic.spec import CompareSpec, Contender, MeasureSpec
 
 from .comparison import show
 from .flags import PANELS, arguments, folder_name, layer, takes_spec_flags
-from .resolve import resolve, to_yaml
+from .resolve import read_config, resolve, to_yaml
 
 RUN = "Run"
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
@@ -34,11 +35,11 @@ HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {
 @takes_spec_flags(FLAGS)
 def run(
     *,
-    methods: str = typer.Option(
-        METHODS,
+    methods: str | None = typer.Option(
+        None,
         metavar="LIST",
         help="NAME[:KEY=VALUE..], joined by commas. `r`, `d` or `l` is the size, which may have several values; "
-        "params=N names sizes by what they train; `lr` the rates tried.",
+        f"params=N names sizes by what they train; `lr` the rates tried. [default: {METHODS}]",
         rich_help_panel=RUN,
     ),
     at: float | None = typer.Option(
@@ -55,7 +56,7 @@ def run(
         rich_help_panel=RUN,
     ),
     config: Path | None = typer.Option(
-        None, metavar="FILE", help="A measurement's YAML; flags go on top.", rich_help_panel=RUN
+        None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN
     ),
     preset: str | None = typer.Option(
         None, metavar="demo|text|vision", help="Where all other settings start.", rich_help_panel=RUN
@@ -67,11 +68,12 @@ def run(
     **given: Any,
 ) -> None:
     """Resolve the methods, compare, report."""
-    base, _ = resolve(layer(given), config, preset)
-    spec = _spec(base, methods, at)
+    base, _ = resolve(layer(given), config, preset, apart=("methods", "at"))
+    named, share = _named(config, methods, at)
+    spec = _spec(base, named, share)
     folder = output_dir or _default_dir(base)
     if dry_run:
-        typer.echo(_plan(spec, folder), nl=False)
+        typer.echo(_plan(spec, folder) + yaml.safe_dump({"methods": named, "at": share}, width=1000), nl=False)
         return
     flags = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
     flags["--jobs"] = None if jobs == 1 else jobs
@@ -88,7 +90,18 @@ def run(
     show(console, result, [folder / "comparison.json", *write_comparison(result, folder)])
 
 
-def _spec(base: MeasureSpec, methods: str, at: float | None) -> CompareSpec:
+def _named(config: Path | None, methods: str | None, at: float | None) -> tuple[str, Any]:
+    """--methods and --at, else the file's `methods` (one text, or a list of them) and `at`."""
+    written = {} if config is None else read_config(config)
+    named = methods if methods is not None else written.get("methods") or METHODS
+    if isinstance(named, list):
+        named = ",".join(map(str, named))
+    if not isinstance(named, str):
+        raise SpecError(f"`methods` in {config} must be text as --methods takes it, or a list of it, got {named!r}")
+    return named, written.get("at") if at is None else at
+
+
+def _spec(base: MeasureSpec, methods: str, at: Any) -> CompareSpec:
     def size_for(contender: Contender, parameters: int) -> int:
         from intrinsic.comparison.budget import size_for as find  # loads torch, the model and the data
 

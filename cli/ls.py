@@ -17,7 +17,7 @@ from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
 from intrinsic.report import words
 from intrinsic.spec import PROJECTION_NAMES
-from intrinsic.store import Store, read_measurement
+from intrinsic.store import Store, read_comparison, read_measurement
 from intrinsic.store.claims import take
 from intrinsic.store.disk import refused
 from intrinsic.tasks import TASKS
@@ -72,7 +72,7 @@ def _runs(folder: Path) -> tuple[tuple[str, ...], Rows]:
 
 
 def _outputs(folder: Path) -> Iterator[Path]:
-    """Folders that a measurement writes to: the one named, and those inside it."""
+    """Folders that a measurement or a comparison writes to: the one named, and those inside it."""
     for path in (folder, *sorted(p for p in folder.iterdir() if os.path.isdir(p))):
         if os.path.isdir(path / "trials") or _has_result(path):
             yield path
@@ -90,13 +90,19 @@ def _run(path: Path) -> tuple[str, ...]:
 
 
 def _has_result(path: Path) -> bool:
-    return os.path.exists(path / "result.json")
+    return any(os.path.exists(path / name) for name in ("result.json", "comparison.json"))
 
 
 def _result(path: Path) -> str:
-    measured = read_measurement(path)
-    spec, outcome = measured.run.spec, measured.result
-    return f"{words.d_name(spec)} {words.dimension(outcome, spec)}: {words.model(spec)}, {words.task(spec)}"
+    found = []
+    if os.path.exists(path / "result.json"):
+        measured = read_measurement(path)
+        spec, outcome = measured.run.spec, measured.result
+        found.append(f"{words.d_name(spec)} {words.dimension(outcome, spec)}: {words.model(spec)}, {words.task(spec)}")
+    if os.path.exists(path / "comparison.json"):
+        base, contenders = (compared := read_comparison(path).run.spec).base, compared.contenders
+        found.append(f"{len(contenders)} methods compared: {words.model(base)}, {words.task(base)}")
+    return "; ".join(found)
 
 
 def _is_running(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,17 @@ EITHER_OR = {"steps": "epochs", "epochs": "steps"}
 Tree = dict[str, Any]
 
 
-def resolve(flags: Tree, config: Path | None, preset: str | None) -> tuple[MeasureSpec, str]:
+def resolve(
+    flags: Tree, config: Path | None, preset: str | None, *, apart: Collection[str] = ()
+) -> tuple[MeasureSpec, str]:
     """The spec and the name of the preset it started from: preset < configuration file < flags.
 
-    Without --preset the demo serves when neither flags nor file name a task or a model; else `text` or
-    `vision`, by what they name. Raises SpecError, and ModelError for a model of another kind than the task.
+    apart: keys that the file may hold besides, for the verb itself. Without --preset the demo serves when neither flags
+    nor file name a task or a model; else `text` or `vision`, by what they name. Raises SpecError, and ModelError for a
+    model of another kind than the task.
     """
-    layers = [_read(config), flags] if config is not None else [flags]
+    written = {} if config is None else read_config(config)
+    layers = [{key: value for key, value in written.items() if key not in apart}, flags]
     start = preset or _preset(layers)
     if start not in PRESETS:
         raise UnknownName("preset", start, PRESETS)
@@ -91,7 +95,8 @@ def _name(part: object) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _read(path: Path) -> Tree:
+def read_config(path: Path) -> Tree:
+    """A file's settings; SpecError of one sentence where there are none."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:

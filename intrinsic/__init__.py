@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from intrinsic.comparison import compare
     from intrinsic.errors import IntrinsicError
     from intrinsic.measurement import measure
     from intrinsic.methods import METHODS
@@ -52,6 +53,7 @@ __all__ = [
     "TaskSpec",
     "TrialResult",
     "TrialSpec",
+    "compare",
     "load_model",
     "load_task",
     "make_projection",
@@ -70,6 +72,7 @@ _HOME = {
     "MeasureResult": "records",
     "SearchResult": "records",
     "TrialResult": "records",
+    "compare": "comparison",
     "load_model": "models",
     "load_task": "tasks",
     "make_projection": "projections",

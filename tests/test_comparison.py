@@ -6,6 +6,7 @@ import math
 from statistics import fmean
 
 import pytest
+import scipy.stats
 import synthetic
 
 from intrinsic.comparison import compare, parse
@@ -73,6 +74,8 @@ def test_methods_sizes_options_and_rates_are_read():
     assert (said.method.structure_aware, did.method.structure_aware) == (True, False)
     assert said.at(100).subspace_dim == 100
     assert said.rates == did.rates == BASE.subspace_rates
+    _, prefix = parse("prefix:mlp_width=none", BASE)
+    assert dict(prefix.method.options)["mlp_width"] is None
 
 
 def test_a_subspace_of_a_method():
@@ -241,6 +244,9 @@ def test_the_tables_cells(tmp_path):
     assert rows[1][-1] == "1.0 MB"
 
 
+NAMED = {"full", "lora", "said", "did", "probe"}
+
+
 def test_names_in_the_figure_do_not_overlap(tmp_path):
     from intrinsic.report.comparison.pareto import draw
     from intrinsic.report.style import style
@@ -248,11 +254,35 @@ def test_names_in_the_figure_do_not_overlap(tmp_path):
     with style():
         figure = draw(compared("lora:r=1,8:lr=1e-3,said:d=100,1000,did:d=100,1000,probe:lr=4e-3", tmp_path))
         figure.canvas.draw()
-        labels = {"full", "lora", "said", "did", "probe"}
-        boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in labels]
-    assert len(boxes) == 5
+        named = [text for text in figure.axes[0].texts if text.get_text().split(" (")[0] in NAMED]
+        boxes = [text.get_window_extent() for text in named]
+    assert len(boxes) == len(NAMED)
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_bars_come_from_the_pooled_spread(tmp_path):
+    from intrinsic.report.comparison.pareto import Marks
+
+    result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path)
+    marks = Marks(result)
+    rows = [row for row in result.result.rows if row.std is not None]
+    deviations = [score - row.mean for row in rows for score in row.scores]
+    freedom = len(deviations) - len(rows)
+    pooled = (sum(x * x for x in deviations) / freedom) ** 0.5
+    assert marks.spread == (pytest.approx(pooled), freedom)
+    half = scipy.stats.t.interval(0.95, freedom, scale=pooled / len(rows[0].scores) ** 0.5)[1]
+    assert marks.half(rows[0]) == pytest.approx(half)
+    assert "full" not in marks.groups
+
+
+def test_names_are_short_where_they_tell_methods_apart(tmp_path):
+    from intrinsic.report.comparison.pareto import Marks
+
+    result = compared("lora:alpha=4:lr=1e-3,lora:alpha=8:lr=1e-3,said:d=100", tmp_path)
+    assert set(Marks(result).groups) == {"lora:alpha=4", "lora:alpha=8", "said"}
+    result = compared("lora:alpha=4:lr=1e-3", tmp_path)
+    assert set(Marks(result).groups) == {"lora"}
 
 
 def test_a_folder_without_a_comparison_is_said(tmp_path):
@@ -287,3 +317,29 @@ def test_the_command_prints_the_tables_and_report_prints_them_again(capsys, monk
     assert "unknown method 'lorra'" in capsys.readouterr().err
     assert command.main(["compare", "--at", "1.5"]) == 2
     assert "--at: Input should be less than or equal to 1" in capsys.readouterr().err
+
+
+def test_a_file_holds_methods_and_share_and_flags_go_on_top(capsys, tmp_path):
+    from intrinsic_cli import main as command
+
+    assert command.main(["compare", "--methods", "lora:r=1,8,said:d=100", "--at", "0.8", "--dry-run"]) == 0
+    plan = capsys.readouterr().out
+    (tmp_path / "a.yaml").write_text(plan)
+    assert command.main(["compare", "--config", str(tmp_path / "a.yaml"), "--dry-run"]) == 0
+    assert capsys.readouterr().out == plan
+    (tmp_path / "a.yaml").write_text("methods: [probe, 'lora:r=1,8']\n")
+    assert command.main(["compare", "--config", str(tmp_path / "a.yaml"), "--dry-run"]) == 0
+    assert "full, probe, lora" in capsys.readouterr().out
+    assert command.main(["compare", "--config", str(tmp_path / "a.yaml"), "--methods", "ia3", "--dry-run"]) == 0
+    assert "full, ia3\n" in capsys.readouterr().out
+    (tmp_path / "a.yaml").write_text("methods: 3\n")
+    assert command.main(["compare", "--config", str(tmp_path / "a.yaml")]) != 0
+    assert "`methods` in" in capsys.readouterr().err
+
+
+def test_ls_runs_shows_a_comparison(capsys, tmp_path):
+    from intrinsic_cli import main as command
+
+    compared("lora:r=1,8:lr=1e-3", tmp_path / "a")
+    assert command.main(["ls", "runs", str(tmp_path)]) == 0
+    assert "2 methods compared" in " ".join(capsys.readouterr().out.split())

@@ -15,7 +15,8 @@ import intrinsic
 EXPECTED = [
     *("METHODS", "MODELS", "PROJECTIONS", "TASKS", "IntrinsicError", "MeasureResult", "MeasureSpec", "MethodSpec"),
     *("ModelSpec", "OptimSpec", "Projection", "SearchResult", "SearchSpec", "SeedSpec", "Subspace", "TargetSpec"),
-    *("TaskSpec", "TrialResult", "TrialSpec", "load_model", "load_task", "make_projection", "measure", "run_trial"),
+    *("TaskSpec", "TrialResult", "TrialSpec", "compare", "load_model", "load_task", "make_projection", "measure"),
+    "run_trial",
 ]
 
 
@@ -37,7 +38,22 @@ def test_an_unknown_name_lists_the_known() -> None:
         intrinsic.Subspaces  # noqa: B018
 
 
-LIGHT = ["spec", "records", "errors", "search", "store", "report", "executor", "measurement", "models", "tasks"]
+LIGHT = [
+    *("comparison", "spec", "records", "errors", "search", "store"),
+    *("report", "executor", "measurement", "models", "tasks"),
+]
+    "comparison",
+    "spec",
+    "records",
+    "errors",
+    "search",
+    "store",
+    "report",
+    "executor",
+    "measurement",
+    "models",
+    "tasks",
+]
 
 
 @pytest.mark.parametrize("name", ["intrinsic", *LIGHT, "methods"])

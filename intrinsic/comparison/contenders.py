@@ -184,7 +184,7 @@ def _value(key: str, values: list[str], kind: type[Frozen]) -> object:
         raise SpecError(f"option {key} takes one value, got {','.join(values)}: only sizes take several")
     if key == "matrices":
         return tuple(values[0].split("+"))
-    value = yaml.safe_load(values[0]) if values[0] else None
+    value = None if values[0].lower() in ("none", "") else yaml.safe_load(values[0])
     return value if isinstance(value, bool | int | float | str) else None
 
 

@@ -1,9 +1,16 @@
-"""The Pareto figure: score against parameters trained, every method at every size, full fine-tuning and chance."""
+"""The Pareto figure: score against parameters trained, every method at every size, with intervals.
+
+Full fine-tuning is a line across: it trains a thousand times what the others do, and would leave the figure empty
+between. A bar is Student's 95 % interval of a mean over seeds, from the spread of all methods pooled: two or three
+seeds of one method tell nearly nothing about its own.
+"""
 
 from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -13,19 +20,26 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import t as student_t
 
 from intrinsic.records import CompareResult, CompareRow
+from intrinsic.report import words
 from intrinsic.report.comparison.tables import title
 from intrinsic.report.labels import best_place, spread
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, style
 
-SIZE = (6.9, 3.4)
+SIZE = (6.9, 3.6)
 """Inches: a page's width."""
-AXES = (0.075, 0.13, 0.69, 0.77)
-SKY, BLACK = "#56B4E9", "#222222"
-LOOKS = [
-    *((colour, marker) for marker in "os^D" for colour in (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, BLACK)),
-]
+LEFT, FOOT, HEIGHT = 0.075, 0.12, 0.75
+"""Of the figure: where the axes stand; their width leaves room for the names."""
+SKY = "#56B4E9"
+LOOKS = [(colour, marker) for marker in "os^Dv" for colour in (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)]
 """Colour and shape: no two methods share both; neighbours in the list differ in colour for every kind of sight."""
 LEVEL = 0.95
+ROOM_FOR_NAME = 16.0
+"""Points between the axes and the figure's edge beside the longest name."""
+LEADER = {"arrowstyle": "-", "linewidth": 0.5, "linestyle": ":", "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
+"""The line from a mark to its name."""
+NEAR = 0.5
+"""Chance is drawn where it lies no further below the scores than this share of their range; else it is only named."""
+Look = tuple[str, str]
 
 
 def render(result: CompareResult) -> dict[str, bytes]:
@@ -44,125 +58,203 @@ def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
     return buffer.getvalue()
 
 
+@dataclass(frozen=True)
+class Marks:
+    """What is drawn of a comparison."""
+
+    result: CompareResult
+
+    @cached_property
+    def full(self) -> CompareRow | None:
+        """Full fine-tuning, if it has a score."""
+        return next((row for row in self.result.result.rows if row.label == "full" and row.mean is not None), None)
+
+    @cached_property
+    def groups(self) -> dict[str, list[CompareRow]]:
+        """The others' rows by the name that the figure gives them, in the order of their parameters."""
+        drawn = [r for r in self.result.result.rows if r is not self.full and r.mean is not None]
+        shorts = {label: label.split(":")[0] for label in {row.label for row in drawn}}
+        groups: dict[str, list[CompareRow]] = {}
+        for row in drawn:
+            short = shorts[row.label]
+            name = short if list(shorts.values()).count(short) == 1 else row.label
+            groups.setdefault(name, []).append(row)
+        return {name: sorted(rows, key=_parameters) for name, rows in groups.items()}
+
+    @property
+    def rows(self) -> list[CompareRow]:
+        """Every row but full's."""
+        return [row for rows in self.groups.values() for row in rows]
+
+    @property
+    def looks(self) -> list[Look]:
+        """One a group."""
+        return [LOOKS[number % len(LOOKS)] for number in range(len(self.groups))]
+
+    @cached_property
+    def spread(self) -> tuple[float, int]:
+        """Pooled standard deviation of a score over seeds, and its degrees of freedom; (0, 0) with one seed each."""
+        several = [r for r in self.result.result.rows if r.std is not None and len(r.scores) > 1]
+        freedom = sum(len(row.scores) - 1 for row in several)
+        squares = math.fsum((row.std or 0.0) ** 2 * (len(row.scores) - 1) for row in several)
+        return (math.sqrt(squares / freedom) if freedom else 0.0), freedom
+
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """The lowest and highest end of a bar; the target lies between them or is one."""
+        drawn = [*self.rows, *([] if self.full is None else [self.full])]
+        ends = [_at(row)[1] + side * self.half(row) for row in drawn for side in (-1, 1)]
+        target = self.result.result.target
+        ends += [self.result.result.chance] if not ends else [] if target is None else [target]
+        return min(ends), max(ends)
+
+    @property
+    def chance_is_near(self) -> bool:
+        low, high = self.range
+        return low - NEAR * (high - low) <= self.result.result.chance <= high + NEAR * (high - low)
+
+    def half(self, row: CompareRow) -> float:
+        """Half the interval of the row's mean; 0 where no method has two seeds."""
+        deviation, freedom = self.spread
+        if not freedom:
+            return 0.0
+        return float(student_t.ppf((1 + LEVEL) / 2, freedom)) * deviation / math.sqrt(len(row.scores))
+
+
+def _parameters(row: CompareRow) -> float:
+    return float(row.parameters_trained or 1)
+
+
+def _at(row: CompareRow) -> tuple[float, float]:
+    return _parameters(row), float(row.mean or 0.0)
+
+
 def draw(result: CompareResult) -> Figure:
     """The figure as a matplotlib object; draw and save it inside `style()`."""
+    marks = Marks(result)
     figure = Figure(figsize=SIZE)
     FigureCanvasAgg(figure)
-    axes = figure.add_axes(AXES)
-    groups = _groups(result)
-    _frame(axes, result, [row for rows in groups.values() for row in rows])
-    _levels(axes, result)
-    for (label, rows), (colour, marker) in zip(groups.items(), _looks(groups), strict=True):
-        _method(axes, label, rows, {"color": colour, "marker": marker})
-    _names(axes, groups)
-    figure.text(0.02, 0.975, title(result), color=INK, fontsize=WORDS, va="top", parse_math=False)
+    names = [*marks.groups, *([] if marks.full is None else [_full_name(marks.full)])]
+    longest = 0.55 * SMALL * max(map(len, names), default=0) + ROOM_FOR_NAME
+    axes = figure.add_axes((LEFT, FOOT, 1 - LEFT - longest / (72 * SIZE[0]), HEIGHT))
+    _frame(axes, marks)
+    _levels(axes, marks)
+    for rows, (colour, marker) in zip(marks.groups.values(), marks.looks, strict=True):
+        _method(axes, marks, rows, {"color": colour, "marker": marker})
+    _names(axes, marks)
+    _sizes(axes, marks)
+    figure.text(0.02, 0.98, title(result), color=INK, fontsize=WORDS, va="top", parse_math=False)
+    figure.text(0.02, 0.93, _below_title(marks), color=GREY, fontsize=SMALL, va="top")
     return figure
 
 
-def _groups(result: CompareResult) -> dict[str, list[CompareRow]]:
-    """Rows that can be drawn, by method, in the order of their parameters."""
-    groups: dict[str, list[CompareRow]] = {}
-    for row in result.result.rows:
-        if row.mean is not None and row.parameters_trained:
-            groups.setdefault(row.label, []).append(row)
-    return {label: sorted(rows, key=lambda row: row.parameters_trained or 0) for label, rows in groups.items()}
+def _below_title(marks: Marks) -> str:
+    bars = f"bars: {100 * LEVEL:g} % interval of the mean over seeds, their spread pooled over all methods"
+    chance = f"chance {words.score(marks.result.result.chance)}"
+    return "; ".join([bars] * bool(marks.spread[1]) + [chance] * (not marks.chance_is_near))
 
 
-def _looks(groups: dict[str, list[CompareRow]]) -> list[tuple[str, str]]:
-    return [LOOKS[number % len(LOOKS)] for number in range(len(groups))]
+def _full_name(full: CompareRow) -> str:
+    return f"full ({words.count(full.parameters_trained or 0)})"
 
 
-def half_interval(row: CompareRow) -> float:
-    """Half of Student's interval of the mean over seeds; 0 where one seed cannot tell."""
-    if row.std is None:
-        return 0.0
-    n = len(row.scores)
-    return float(student_t.ppf((1 + LEVEL) / 2, n - 1)) * row.std / math.sqrt(n)
-
-
-def _frame(axes: Axes, result: CompareResult, rows: list[CompareRow]) -> None:
+def _frame(axes: Axes, marks: Marks) -> None:
     axes.set_xscale("log")
-    counts = [row.parameters_trained or 1 for row in rows] or [1, 10]
-    axes.set_xlim(min(counts) / 1.8, max(counts) * 1.8)
-    means = [row.mean for row in rows if row.mean is not None] + [result.result.chance]
-    room = 0.08 * (max(means) - min(means) or 1.0)
-    axes.set_ylim(min(means) - room, max(means) + 2 * room)  # intervals of two seeds may be longer, and are cut
+    counts = [_parameters(row) for row in marks.rows] or [1.0, 10.0]
+    axes.set_xlim(min(counts) / 1.5, max(counts) * 1.5)
+    low, high = marks.range
+    if marks.chance_is_near:
+        low, high = min(low, marks.result.result.chance), max(high, marks.result.result.chance)
+    room = 0.05 * (high - low or 1.0)
+    axes.set_ylim(low - room, high + room)
     axes.set_xlabel("parameters trained", color=INK, labelpad=2)
-    axes.set_ylabel(result.result.metric.replace("_", " "), color=INK, labelpad=2)
+    axes.set_ylabel(marks.result.result.metric.replace("_", " "), color=INK, labelpad=2)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
     axes.xaxis.set_major_locator(LogLocator(10))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_axisbelow(True)
 
 
-def _levels(axes: Axes, result: CompareResult) -> None:
-    """Full fine-tuning, the target and chance as lines across, named at the left where they lie apart."""
-    outcome = result.result
-    full = next((row.mean for row in outcome.rows if row.label == "full"), None)
-    levels = [("full", full, "-"), ("target", outcome.target, "--"), ("chance", outcome.chance, ":")]
-    for name, value, line in levels:
+def _levels(axes: Axes, marks: Marks) -> None:
+    """Full fine-tuning with its interval, the target and chance as lines across."""
+    outcome, full = marks.result.result, marks.full
+    if full is not None:
+        mean, half = _at(full)[1], marks.half(full)
+        axes.axhline(mean, color=INK, linewidth=0.8, zorder=1)
+        axes.axhspan(mean - half, mean + half, color=INK, alpha=0.08, linewidth=0, zorder=0)
+    chance = outcome.chance if marks.chance_is_near else None
+    for name, value, line in (("target", outcome.target, "--"), ("chance", chance, ":")):
         if value is not None:
             axes.axhline(value, color=GREY, linewidth=0.7, linestyle=line, zorder=1)
-            if name != "full":
-                axes.annotate(
-                    name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
-                    color=GREY, fontsize=SMALL,
-                )  # fmt: skip
+            axes.annotate(
+                name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
+                color=GREY, fontsize=SMALL,
+            )  # fmt: skip
 
 
-def _method(axes: Axes, label: str, rows: list[CompareRow], look: dict[str, Any]) -> None:
-    x = [float(row.parameters_trained or 0) for row in rows]
-    y = [float(row.mean or 0) for row in rows]
-    error = [half_interval(row) for row in rows]
-    axes.errorbar(x, y, yerr=error, label=label, linewidth=0.9, elinewidth=0.7, markersize=4.2, capsize=1.5,
+def _method(axes: Axes, marks: Marks, rows: list[CompareRow], look: dict[str, Any]) -> None:
+    x, y = zip(*map(_at, rows), strict=True)
+    error = [marks.half(row) for row in rows]
+    axes.errorbar(x, y, yerr=error, linewidth=0.9, elinewidth=0.6, markersize=4.2, capsize=1.5,
                   markeredgecolor="white", markeredgewidth=0.4, zorder=3, **look)  # fmt: skip
 
 
-def _names(axes: Axes, groups: dict[str, list[CompareRow]]) -> None:
-    """Each method's name at the right edge, at the height of its best size, a thin line leading to it."""
-    figure = axes.figure
-    scale = 72 / figure.dpi
-    _, foot, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
-    ends = []
-    for rows in groups.values():
-        best = max(rows, key=lambda row: row.parameters_trained or 0)
-        x, y = axes.transData.transform((float(best.parameters_trained or 1), float(best.mean or 0)))
-        ends.append((float(x) * scale, float(y) * scale))
-    heights = spread([y - foot for _, y in ends], SMALL * 1.35, top - foot)
-    for (label, rows), (x, y), height, (colour, _) in zip(groups.items(), ends, heights, _looks(groups), strict=True):
-        at = (float(rows[-1].parameters_trained or 1), float(rows[-1].mean or 0))
+def _names(axes: Axes, marks: Marks) -> None:
+    """Each method's name at the right edge, near the height of its largest size, a thin line leading to it."""
+    points = _points(axes)
+    room = points.room
+    named = [
+        (name, _at(rows[-1]), colour)
+        for (name, rows), (colour, _) in zip(marks.groups.items(), marks.looks, strict=True)
+    ]
+    if marks.full is not None:
+        named.append((_full_name(marks.full), (axes.get_xlim()[1], _at(marks.full)[1]), INK))
+    ends = [points.at(place) for _, place, _ in named]
+    heights = spread([y - room[1] for _, y in ends], SMALL * 1.35, room[3] - room[1])
+    for (name, place, colour), (x, y), height in zip(named, ends, heights, strict=True):
         axes.annotate(
-            label,
-            at,
-            xytext=(right + 8 - x, foot + height - y),
+            name,
+            place,
+            xytext=(room[2] + 8 - x, room[1] + height - y),
             textcoords="offset points",
             color=colour,
             fontsize=SMALL,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.4, "alpha": 0.6, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={**LEADER, "color": colour},
         )
-    _sizes(axes, groups)
 
 
-def _sizes(axes: Axes, groups: dict[str, list[CompareRow]]) -> None:
-    """Sizes beside the marks of methods that have several, where they cover neither marks nor each other."""
+@dataclass(frozen=True)
+class _Points:
+    """Places in points instead of data."""
+
+    axes: Axes
+    scale: float
+    room: tuple[float, float, float, float]
+
+    def at(self, place: tuple[float, float]) -> tuple[float, float]:
+        x, y = self.axes.transData.transform(place)
+        return float(x) * self.scale, float(y) * self.scale
+
+
+def _points(axes: Axes) -> _Points:
     scale = 72 / axes.figure.dpi
-    room = tuple(float(edge) * scale for edge in axes.get_window_extent().extents)
-    marks = [
-        (float(x) * scale, float(y) * scale)
-        for rows in groups.values()
-        for row in rows
-        for x, y in [axes.transData.transform((float(row.parameters_trained or 1), float(row.mean or 0)))]
-    ]
-    taken = [mark for mark in marks for _ in range(4)]
-    for rows in groups.values():
+    left, foot, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
+    return _Points(axes, scale, (left, foot, right, top))
+
+
+def _sizes(axes: Axes, marks: Marks) -> None:
+    """Sizes beside the marks of methods that have several, where they cover neither marks nor each other."""
+    points = _points(axes)
+    room = points.room
+    taken = [points.at(_at(row)) for row in marks.rows for _ in range(4)]
+    for rows in marks.groups.values():
         for row in rows if len(rows) > 1 else ():
-            at = (float(row.parameters_trained or 1), float(row.mean or 0))
-            x, y = (float(v) * scale for v in axes.transData.transform(at))
+            x, y = points.at(_at(row))
             text, size = str(row.size), (0.6 * SMALL * len(str(row.size)), SMALL)
             near = (max(room[0], x - 22), max(room[1], y - 18), min(room[2], x + 22), min(room[3], y + 18))
             left, foot = best_place((x, y), size, near, taken)
-            axes.annotate(text, at, xytext=(left - x, foot - y), textcoords="offset points", color=GREY,
+            axes.annotate(text, _at(row), xytext=(left - x, foot - y), textcoords="offset points", color=GREY,
                           fontsize=SMALL - 1)  # fmt: skip
             taken += [(left + size[0] * i / 4, foot + size[1] * j / 2) for i in range(5) for j in range(3)]
