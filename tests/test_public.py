@@ -42,18 +42,6 @@ LIGHT = [
     *("comparison", "spec", "records", "errors", "search", "store"),
     *("report", "executor", "measurement", "models", "tasks"),
 ]
-    "comparison",
-    "spec",
-    "records",
-    "errors",
-    "search",
-    "store",
-    "report",
-    "executor",
-    "measurement",
-    "models",
-    "tasks",
-]
 
 
 @pytest.mark.parametrize("name", ["intrinsic", *LIGHT, "methods"])
