@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from intrinsic.comparison import EntryNews, News, compare, parse
+from intrinsic.comparison import EntryNews, News, compare, parse, written
 from intrinsic.errors import SpecError
 from intrinsic.executor import Finished, Progress, Reused, Waiting
 from intrinsic.report import words
@@ -73,7 +73,8 @@ def run(
     spec = _spec(base, named, share)
     folder = output_dir or _default_dir(base)
     if dry_run:
-        typer.echo(_plan(spec, folder) + yaml.safe_dump({"methods": named, "at": share}, width=1000), nl=False)
+        own = {"methods": list(map(written, spec.contenders)), "at": spec.at}
+        typer.echo(_plan(spec, folder) + yaml.safe_dump(own, sort_keys=False), nl=False)
         return
     flags = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
     flags["--jobs"] = None if jobs == 1 else jobs

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 import synthetic
 
-from intrinsic.comparison import compare, parse
+from intrinsic.comparison import compare, parse, written
 from intrinsic.comparison.field import Entry
 from intrinsic.errors import SpecError, StoreError
 from intrinsic.records import CompareResult, Latency, Profile, TrialResult
@@ -76,6 +76,16 @@ def test_methods_sizes_options_and_rates_are_read():
     assert said.rates == did.rates == BASE.subspace_rates
     _, prefix = parse("prefix:mlp_width=none", BASE)
     assert dict(prefix.method.options)["mlp_width"] is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lora:alpha=16:r=8,1:matrices=q+v:lr=1e-3,2.5e-4", "said:d=100,200", "probe", "subspace:of=lora:rank=4:d=20",
+     "prefix:mlp_width=none:l=3", "mam:length=2:r=4"],
+)  # fmt: skip
+def test_what_is_written_is_read_again(text):
+    made = parse(text, BASE)
+    assert parse(",".join(map(written, made)), BASE) == made
 
 
 def test_a_subspace_of_a_method():

@@ -94,6 +94,16 @@ def parse(
     return tuple(sorted(made, key=lambda contender: contender.label != "full"))
 
 
+def written(contender: Contender) -> str:
+    """The contender as `parse` reads it; rates that --baseline-rates and --subspace-rates set are left to them."""
+    parts = [contender.label]
+    if contender.size is not None:
+        parts.append(f"{contender.size}={','.join(map(str, contender.sizes))}")
+    if contender.method.name not in ("full", "subspace"):
+        parts.append(f"lr={','.join(f'{rate:g}' for rate in contender.rates)}")
+    return ":".join(parts)
+
+
 def _split(text: str) -> Iterator[_Words]:
     """A word that is no method's name goes on with the setting, or the method, before it."""
     found: list[_Words] = []

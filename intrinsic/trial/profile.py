@@ -24,6 +24,8 @@ from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 BATCH_SIZES = (1, 16, 32)
 ROUNDS, WARM_UP = 15, 2
+SECONDS = 0.5
+"""A batch size is gone on with for so long at least: other work on the machine may fill more than ROUNDS short ones."""
 STEPS = 2
 """The optimiser's state is there from the first step on, so the second sees all of it."""
 
@@ -65,7 +67,7 @@ def profile_trial(spec: TrialSpec) -> Profile:
 
     peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU the allocator's own count, else LiveBytes.
     Latency: eval mode, batches of 1, 16 and 32 evaluation examples; full model, unmerged and merged method run in
-    turn, the least of ROUNDS each: what other work on the machine adds is no property of a model.
+    turn, the least of ROUNDS or more each: what other work on the machine adds is no property of a model.
 
     Raises what run_trial raises.
     """
@@ -119,11 +121,13 @@ def _latency(models: dict[str, nn.Module], batch: Batch, size: int) -> Latency:
     times: dict[str, list[float]] = {name: [] for name in models}
     names = list(models)
     with torch.no_grad():
-        for turn in range(WARM_UP + ROUNDS):
+        begin, turn = time.perf_counter(), 0
+        while turn < WARM_UP + ROUNDS or time.perf_counter() - begin < SECONDS:
             for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always first
                 seconds = _time(lambda model=models[name]: model(**inputs))  # type: ignore[misc]
                 if turn >= WARM_UP:
                     times[name].append(1e3 * seconds)
+            turn += 1
     found = {name: round(min(some), 4) for name, some in times.items()}
     return Latency(batch_size=size, full=found["full"], unmerged=found["unmerged"], merged=found.get("merged"))
 
