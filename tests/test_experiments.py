@@ -10,44 +10,75 @@ import pytest
 import yaml
 from intrinsic_cli.resolve import resolve
 
-from intrinsic.records import MeasureResult
+from intrinsic.comparison import parse, written
+from intrinsic.records import CompareResult, MeasureResult
+from intrinsic.report.comparison.tables import csv_table, markdown
 from intrinsic.report.curve import curve_csv
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted((ROOT / "experiments").glob("*.yaml"))
+RESULTS, FIGURES = ROOT / "experiments" / "results", ROOT / "figures"
 
 
 def read(page: Path) -> dict[str, object]:
     return yaml.safe_load(page.read_text())
 
 
+def verb(page: Path) -> str:
+    return shlex.split(str(read(page)["command"]))[1]
+
+
+PAGES = sorted((ROOT / "experiments").glob("*.yaml"))
+MEASURED = [page for page in PAGES if verb(page) == "measure"]
+COMPARED = [page for page in PAGES if verb(page) == "compare"]
+README = (ROOT / "experiments" / "README.md").read_text()
+
+
 def test_there_are_experiments() -> None:
-    assert PAGES
+    assert MEASURED
+    assert {verb(page) for page in PAGES} <= {"measure", "compare", "certify"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", [*MEASURED, *COMPARED], ids=lambda p: p.stem)
 def test_the_command_names_the_page_and_the_page_is_a_configuration(page: Path) -> None:
     words = shlex.split(str(read(page)["command"]))
-    assert words[:4] == ["intrinsic", "measure", "--config", f"experiments/{page.name}"]
-    spec, _ = resolve({}, page, None)
-    assert (
-        spec.model_dump(mode="json", exclude={"optim": {"learning_rate"}, "task": {"data_dir"}}) == read(page)["spec"]
-    )
+    assert words[:4] == ["intrinsic", verb(page), "--config", f"experiments/{page.name}"]
+    spec, _ = resolve({}, page, None, apart=("methods", "at") if page in COMPARED else ())
+    settings = spec.model_dump(mode="json", exclude={"optim": {"learning_rate"}, "task": {"data_dir"}})
+    told = dict(read(page)["spec"])  # type: ignore[call-overload]
+    if page in COMPARED:
+        methods = told.pop("methods")
+        assert list(map(written, parse(",".join(methods), spec, search=told.pop("at") is not None))) == methods
+    assert settings == told
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "result" in read(p)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", MEASURED, ids=lambda p: p.stem)
 def test_the_result_is_the_records(page: Path) -> None:
     told = read(page)["result"]
     assert isinstance(told, dict)
-    record = MeasureResult.model_validate(
-        json.loads((ROOT / "experiments" / "results" / f"{page.stem}.json").read_text())
-    )
+    record = MeasureResult.model_validate(json.loads((RESULTS / f"{page.stem}.json").read_text()))
     assert told["d90"] == record.result.d90
     assert told["status"] == record.result.search.status
     assert told["trials"] == record.result.cost.trials
     assert told["measure_id"] == record.run.measure_id
+    check_figure(page, curve_csv(record))
+    assert page.stem in README
+
+
+@pytest.mark.parametrize("page", COMPARED, ids=lambda p: p.stem)
+def test_a_comparisons_result_is_the_records(page: Path) -> None:
+    told = read(page)["result"]
+    assert isinstance(told, dict)
+    record = CompareResult.model_validate(json.loads((RESULTS / f"{page.stem}.json").read_text()))
+    assert told["compare_id"] == record.run.compare_id
+    assert told["trials"] == record.result.cost.trials
+    assert [score[2] for score in told["scores"].values()] == [row.parameters_trained for row in record.result.rows]
+    check_figure(page, csv_table(record))
+    link = f"../figures/{page.stem}.png"
+    assert page.with_suffix(".md").read_text() == markdown(record).replace("pareto.png", link), "write the tables again"
+    assert page.stem in README
+
+
+def check_figure(page: Path, numbers: str) -> None:
     for kind in ("png", "pdf", "csv"):
-        assert (ROOT / "figures" / f"{page.stem}.{kind}").stat().st_size > 0
-    assert (ROOT / "figures" / f"{page.stem}.csv").read_text() == curve_csv(record), "draw the figure again"
-    table = (ROOT / "experiments" / "README.md").read_text()
-    assert page.stem in table
+        assert (FIGURES / f"{page.stem}.{kind}").stat().st_size > 0
+    assert (FIGURES / f"{page.stem}.csv").read_text() == numbers, "draw the figure again"
