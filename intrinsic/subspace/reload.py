@@ -28,7 +28,7 @@ def check_base(header: Header, entries: Mapping[str, Entry]) -> dict[str, Role]:
         _check_row(row, entries[name], header.ties.get(name, ()))
     for name in header.ties.keys() - rows.keys():
         raise ArtefactError(f"the manifest is damaged: the tied tensor {name!r} is not among its rows: {AGAIN}")
-    _check_values(header.base, {n: entries[n].tensor for n, row in rows.items() if row.role != "free"})
+    check_values(header.base, {n: entries[n].tensor for n, row in rows.items() if row.role != "free"})
     return {name: row.role for name, row in rows.items()}
 
 
@@ -58,7 +58,8 @@ def _check_row(row: Row, entry: Entry, further: tuple[str, ...]) -> None:
         )
 
 
-def _check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
+def check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
+    """The tensors of theta_0, by their names, are those whose fingerprint was saved."""
     own = Fingerprint.of(tensors)
     if own.sha256 == saved.sha256:
         return

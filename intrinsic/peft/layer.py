@@ -1,0 +1,60 @@
+"""The subspace as peft sees one of its layers: what it asks about, and what it switches."""
+
+from __future__ import annotations
+
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from intrinsic.subspace.core import Core
+
+
+class SubspaceLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+    """Holds no weights of its own: theta_d and the lambdas are those of the core inside the model."""
+
+    adapter_layer_names = ("theta", "lambdas")
+    _disable_adapters: bool
+
+    def __init__(self, core: Core, adapter_name: str) -> None:
+        super().__init__()
+        self._core = (core,)  # in a tuple, or torch would list its parameters twice
+        self._adapter = adapter_name
+        self._aside: tuple[Tensor, bool, bool] | None = None
+
+    @property
+    def core(self) -> Core:
+        return self._core[0]
+
+    @property
+    def theta(self) -> nn.ParameterDict:
+        return nn.ParameterDict({self._adapter: self.core.theta})
+
+    @property
+    def lambdas(self) -> nn.ParameterDict:
+        held = self.core.lambdas
+        return nn.ParameterDict({} if held is None else {self._adapter: held})
+
+    @property
+    def trained_theta(self) -> Tensor:
+        """theta_d, whether the subspace is switched on or not."""
+        return self.core.theta.detach() if self._aside is None else self._aside[0]
+
+    def enable_adapters(self, enabled: bool) -> None:
+        """Off: theta_d makes way for zeros, so that every weight is theta_0, bit for bit. On: as it was."""
+        if enabled != self._disable_adapters:
+            return
+        core = self.core
+        trained = [p for p in (core.theta, core.lambdas) if p is not None]
+        with torch.no_grad():
+            if not enabled:
+                self._aside = (core.theta.detach().clone(), core.theta.requires_grad, trained[-1].requires_grad)
+                core.theta.zero_()
+                for parameter in trained:
+                    parameter.requires_grad_(False)
+            elif self._aside is not None:
+                kept, *flags = self._aside
+                core.theta.copy_(kept)
+                for parameter, flag in zip(trained, flags, strict=False):
+                    parameter.requires_grad_(flag)
+                self._aside = None
+        self._disable_adapters = not enabled
