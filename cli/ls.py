@@ -15,6 +15,7 @@ from rich.text import Text
 from intrinsic.errors import SpecError, StoreError, UnknownName
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
+from intrinsic.plugins import Entry, Registry, entries_of, package_of
 from intrinsic.report import words
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.store import Store, read_comparison, read_measurement
@@ -44,7 +45,7 @@ def run(
 
 
 def _tasks(_: Path) -> tuple[tuple[str, ...], Rows]:
-    rows = [(name, task.kind, task.metrics[0], task.description) for name, task in TASKS.items()]
+    rows = [(name, task.kind, task.metrics[0], task.description) for name, task in _usable(TASKS).items()]
     return ("task", "kind", "metric", "description"), rows
 
 
@@ -53,11 +54,20 @@ def _models(_: Path) -> tuple[tuple[str, ...], Rows]:
 
 
 def _methods(_: Path) -> tuple[tuple[str, ...], Rows]:
-    return ("method", "description"), [(n, m.description) for n, m in METHODS.items()]
+    return ("method", "description"), [(n, m.description) for n, m in _usable(METHODS).items()]
 
 
 def _projections(_: Path) -> tuple[tuple[str, ...], Rows]:
-    return ("projection", "description"), list(PROJECTION_NAMES.items())
+    added = {n: f"of the package {package_of(e)}" for n, e in entries_of("projection").items()}  # needs torch to load
+    return ("projection", "description"), list({**added, **PROJECTION_NAMES}.items())
+
+
+def _usable(registry: Registry[Entry]) -> dict[str, Entry]:
+    """What can be used; of other packages' entries that cannot, stderr tells."""
+    usable, complaints = registry.offered()
+    for complaint in complaints:
+        typer.echo(f"intrinsic: {complaint}", err=True)
+    return usable
 
 
 def _runs(folder: Path) -> tuple[tuple[str, ...], Rows]:

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from intrinsic.errors import UnknownName
+from intrinsic.plugins import entries_of
 
 SPEC_VERSION = 1
 
@@ -36,8 +37,8 @@ PROJECTION_NAMES: dict[str, str] = {
 
 
 def _known_projection(name: str) -> str:
-    if name not in PROJECTION_NAMES:
-        raise UnknownName("projection", name, PROJECTION_NAMES)
+    if name not in PROJECTION_NAMES and name not in (added := entries_of("projection")):
+        raise UnknownName("projection", name, [*PROJECTION_NAMES, *added])
     return name
 
 

@@ -23,7 +23,7 @@ SIZES: dict[str, tuple[str, tuple[int, ...]]] = {
     "prefix": ("length", (16,)),
     "prompt": ("length", (20,)),
     "mam": ("bottleneck", (16,)),
-    **{name: ("bottleneck", (16,)) for name, method in METHODS.items() if method.options is o.BottleneckOptions},
+    **dict.fromkeys(o.PRESETS, ("bottleneck", (16,))),
 }
 """What makes a method larger, and the sizes it has unless told otherwise; the others have one size."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from intrinsic.errors import UnknownName
 from intrinsic.methods import options as o
+from intrinsic.plugins import Registry
 from intrinsic.spec import Frozen, MethodSpec, SeedSpec
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Method:
     description: str
     module: str
-    """Of this package; it has `attach(loaded, spec, seeds) -> Trainable`."""
+    """It has `attach(loaded, spec, seeds) -> Trainable`; with a leading dot it is one of this package."""
     options: type[Frozen] = o.NoOptions
     preset: Mapping[str, object] = field(default_factory=dict)
     """Options that this method's name sets."""
@@ -29,64 +30,64 @@ class Method:
 
 
 def _peft(description: str, options: type[Frozen]) -> Method:
-    return Method(description, "through_peft", options, transformer=True)
+    return Method(description, ".through_peft", options, transformer=True)
 
 
-METHODS: dict[str, Method] = {
-    "full": Method("every weight is trained", "full"),
-    "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", "subspace"),
-    "probe": Method("the head alone is trained, on frozen features", "probe"),
-    "bitfit": Method("biases (Ben Zaken et al. 2022)", "bitfit", o.BitFitOptions),
+_OWN: dict[str, Method] = {
+    "full": Method("every weight is trained", ".full"),
+    "subspace": Method("theta = theta_0 + lambda P theta_d, d numbers are trained (SAID, DID)", ".subspace"),
+    "probe": Method("the head alone is trained, on frozen features", ".probe"),
+    "bitfit": Method("biases (Ben Zaken et al. 2022)", ".bitfit", o.BitFitOptions),
     "adapter": Method(
         "bottlenecks anywhere: form, insertion, place, composition (He et al. 2022)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["adapter"],
         transformer=True,
     ),
     "houlsby": Method(
         "two adapters a block, layer norms trained (Houlsby et al. 2019)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["houlsby"],
         transformer=True,
     ),
     "pfeiffer": Method(
         "one adapter a block, behind feed-forward's layer norm (Pfeiffer et al. 2021)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["pfeiffer"],
         transformer=True,
     ),
     "parallel": Method(
         "an adapter beside feed-forward (He et al. 2022)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["parallel"],
         transformer=True,
     ),
     "scaled-parallel": Method(
         "the same, its output scaled (He et al. 2022)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["scaled-parallel"],
         transformer=True,
     ),
     "multi-head-parallel": Method(
         "an adapter beside the attention heads (He et al. 2022)",
-        "bottleneck",
+        ".bottleneck",
         o.BottleneckOptions,
         o.PRESETS["multi-head-parallel"],
         transformer=True,
     ),
-    "mam": Method("prefixes and a scaled parallel adapter (He et al. 2022)", "mam", o.MamOptions, transformer=True),
+    "mam": Method("prefixes and a scaled parallel adapter (He et al. 2022)", ".mam", o.MamOptions, transformer=True),
     "prefix": Method(
         "keys and values before those of every attention (Li and Liang 2021)",
-        "prefix",
+        ".prefix",
         o.PrefixOptions,
         transformer=True,
     ),
-    "prompt": Method("vectors among the input embeddings (Lester et al. 2021)", "prompt", o.PromptOptions),
+    "prompt": Method("vectors among the input embeddings (Lester et al. 2021)", ".prompt", o.PromptOptions),
     "lora": _peft("W + (alpha / rank) B A (Hu et al. 2021)", o.LoraOptions),
     "adalora": _peft("LoRA whose ranks compete for a budget (Zhang et al. 2023)", o.AdaLoraOptions),
     "ia3": _peft("keys, values and hidden units scaled (Liu et al. 2022)", o.Ia3Options),
@@ -95,6 +96,11 @@ METHODS: dict[str, Method] = {
     "fourierft": _peft("random frequencies of the update (Gao et al. 2024)", o.FourierFtOptions),
     "randlora": _peft("a weighted full-rank sum of random products (Albert et al. 2025)", o.RandLoraOptions),
 }
+
+METHODS: Registry[Method] = Registry(
+    "method", _OWN, lambda made: isinstance(made, Method), "an intrinsic.methods.Method"
+)
+"""By name. Other packages add to it through the entry point group `intrinsic.methods`."""
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
@@ -139,4 +145,4 @@ def _known(spec: MethodSpec) -> Method:
 
 
 def _module(method: Method) -> Any:
-    return import_module(f"intrinsic.methods.{method.module}")
+    return import_module(method.module, __name__)

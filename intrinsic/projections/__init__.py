@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from intrinsic.errors import UnknownName
+from intrinsic.plugins import Registry
 from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection
 from intrinsic.projections.dense import DenseProjection
 from intrinsic.projections.fastfood import FastfoodProjection
@@ -12,13 +13,17 @@ from intrinsic.projections.hashed import HashedProjection
 from intrinsic.projections.kronecker import KroneckerProjection
 from intrinsic.projections.sparse import SparseProjection
 
-PROJECTIONS: dict[str, type[Projection]] = {
+_OWN: dict[str, type[Projection]] = {
     "dense": DenseProjection,
     "sparse": SparseProjection,
     "fastfood": FastfoodProjection,
     "hashed": HashedProjection,
     "kronecker": KroneckerProjection,
 }
+PROJECTIONS: Registry[type[Projection]] = Registry(
+    "projection", _OWN, lambda made: isinstance(made, type) and issubclass(made, Projection), "a Projection's class"
+)
+"""By name. Other packages add to it through the entry point group `intrinsic.projections`."""
 
 
 def make_projection(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from intrinsic.plugins import Registry
+
 Loader = Literal["glue", "hub", "files", "embedded", "vision"]
 
 
@@ -173,4 +175,10 @@ _ALL = (
     TaskInfo("files", "your own csv, tsv, jsonl or parquet file or folder", "files", ("accuracy", "macro_f1")),
 )  # fmt: skip
 
-TASKS: dict[str, TaskInfo] = {info.name: info for info in _ALL}
+TASKS: Registry[TaskInfo] = Registry(
+    "task",
+    {info.name: info for info in _ALL},
+    lambda made: isinstance(made, TaskInfo),
+    "an intrinsic.tasks.TaskInfo",
+)
+"""By name. Other packages add to it through the entry point group `intrinsic.tasks`."""
