@@ -26,7 +26,7 @@ from .resolve import read_config, resolve, to_yaml
 
 RUN = "Run"
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
-OTHERS = {"--said/--did", "--target", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
+OTHERS = {"--said/--did", "--of", "--target", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
 """Flags of a measurement that say nothing here: --methods and --at do."""
 FLAGS = {panel: tuple(flag for flag in flags if flag.name not in OTHERS) for panel, flags in PANELS.items()}
 HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"

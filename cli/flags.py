@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import typer
 
+from intrinsic.comparison import parse_method
 from intrinsic.spec import PRESETS, Frozen
 
-Kind = Literal["text", "list", "switch", "target"]
+Kind = Literal["text", "list", "switch", "target", "method"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Flag:
         if self.kind == "target":
             kind, _, value = given.partition(":")
             return {"kind": kind, "value": value or None}
+        if self.kind == "method" and not empty:
+            return parse_method(given)
         return None if empty else given
 
 
@@ -73,6 +76,7 @@ PANELS: dict[str, tuple[Flag, ...]] = {
         Flag("--lambdas", "lambdas", "For SAID: one scale a layer or a tensor.", metavar="layer|tensor"),
         Flag("--head", "head", "The task's new head.", metavar="in-subspace|free|frozen"),
         Flag("--parameters", "parameters", "What the subspace moves.", metavar="all|no-embeddings"),
+        Flag("--of", "of", "Move another method's parameters, as in lora:r=8.", "method", "NAME[:KEY=VALUE..]"),
     ),
     "Training": (
         Flag("--baseline-rates", "baseline_rates", "Learning rates tried for full fine-tuning.", "list", "R[,R..]"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -187,6 +187,5 @@ def _fields(section: list[str]) -> list[str]:
     model: type[Frozen] = MeasureSpec
     for name in section:
         annotation = model.model_fields[name].annotation
-        assert isinstance(annotation, type)
-        model = annotation
+        model = next(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
     return list(model.model_fields)

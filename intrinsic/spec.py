@@ -245,6 +245,8 @@ class MeasureSpec(Frozen):
     lambdas: Literal["layer", "tensor"] = "layer"
     head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
     parameters: Literal["all", "no-embeddings"] = "all"
+    of: MethodSpec | None = None
+    """The method whose parameters the subspaces lie over, with its options; None: the model's own weights."""
     optim: OptimSpec = OptimSpec(epochs=3)
     """Shared by baseline and subspace, but for the learning rate."""
     baseline_rates: tuple[Rate, ...] = (2e-5, 6e-5, 2e-4)
@@ -265,6 +267,12 @@ class MeasureSpec(Frozen):
         if self.optim.learning_rate != OptimSpec.model_fields["learning_rate"].default:
             raise ValueError("a measurement chooses its learning rates: set baseline_rates and subspace_rates instead")
         return self
+
+    @model_serializer(mode="wrap")
+    def _lean(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `of` where it says nothing, so that older records keep their ids."""
+        written: dict[str, Any] = write(self)
+        return {k: v for k, v in written.items() if k != "of" or v is not None}
 
     @property
     def id(self) -> str:
@@ -324,6 +332,8 @@ class CompareSpec(Frozen):
             raise ValueError(f"every contender needs a name of its own, got {', '.join(twice)} more than once")
         if labels[0] != "full":
             raise ValueError(f"the first contender must be full, which the others are compared with, got {labels[0]!r}")
+        if self.base.of is not None:
+            raise ValueError("`of` belongs to a measurement: in a comparison write it with the method, said:of=lora")
         return self
 
     @property

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from method_models import F, batch_of, fresh, logits, train
 
 from intrinsic.errors import ArtefactError, SpecError
+from intrinsic.measurement import measure
 from intrinsic.methods import attach, check_fit
 from intrinsic.methods.base import Trainable
 from intrinsic.projections import make_projection
+from intrinsic.records import MeasureResult
+from intrinsic.report.tables import facts, latex
 from intrinsic.seeds import name_key
-from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec, TaskSpec, TrialSpec
+from intrinsic.spec import MeasureSpec, MethodSpec, ModelSpec, OptimSpec, SeedSpec, TaskSpec, TrialSpec, digest
+from intrinsic.store import Store
 from intrinsic.trial import run_trial
 
 SEEDS = SeedSpec(projection=4, initialisation=5)
@@ -153,3 +158,92 @@ def test_a_trial_runs_from_its_spec_to_its_record(method: MethodSpec, tmp_path: 
     trained = stored.train.parameters_trained
     assert trained == (8 if method.of else stored.train.parameters_stored)
     assert stored.train.artefact_bytes == sum(path.stat().st_size for path in tmp_path.iterdir())
+
+
+# ---------------------------------------------------------------------- measured with one call
+
+
+def small(**changes: object) -> MeasureSpec:
+    settings = {
+        "task": {"name": "digits", "limit": 200, "eval_limit": 100},
+        "model": {"name": "vit-tiny", "layers": 1},
+        "of": {"name": "lora", "options": {"rank": 2}},
+        "optim": {"steps": 4, "batch_size": 16},
+        "baseline_rates": [1e-3],
+        "baseline_seeds": 1,
+        "subspace_rates": [1e-2],
+        "target": {"kind": "global", "value": 0.3, "fraction": 0.5},
+        "search": {"low": 16, "high": 64, "resolution": 2.0, "seeds": 1, "guard_rates": []},
+    }
+    return MeasureSpec.model_validate(settings | changes)
+
+
+def test_a_measurement_searches_among_the_methods_parameters(tmp_path: Path) -> None:
+    result = measure(small(), tmp_path)
+    with Store(tmp_path, read_only=True) as store:
+        methods = {line.spec.method for line in (store.get(row.trial_id).run for row in result.result.trials)}
+    assert {(m.name, m.of, m.options) for m in methods} == {
+        ("full", None, ()),
+        ("subspace", "lora", (("rank", 2),)),
+    }
+    head = 64 * 10 + 10
+    assert result.result.full_dim == 2 * 2 * (64 + 64) + head
+    told = dict(facts(result))["method"]
+    assert told == "SAID of lora (rank=2) (a scale per layer), fastfood projection, head in-subspace"
+    assert "rank=2" in latex(result)
+    assert MeasureResult.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_measurement_without_it_keeps_the_id_it_had() -> None:
+    assert "of" not in MeasureSpec().model_dump()
+    assert MeasureSpec().id == digest({"spec_version": 1, **MeasureSpec().model_dump(mode="json")})
+    assert MeasureSpec(of=MethodSpec(name="lora")).id != MeasureSpec().id
+
+
+def test_the_flag_and_the_file_name_it(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    named = ("--task", "digits", "--model", "vit-tiny", "--of", "lora:r=4:matrices=q+v")
+    code, out, err = cli("measure", *named, "--dry-run")
+    assert (code, err) == (0, "")
+    assert ": DID of lora, fastfood; vision settings" in out
+    written = yaml.safe_load(out)["of"]
+    assert written == {**written, "name": "lora", "options": {"matrices": ["q", "v"], "rank": 4}}
+    (tmp_path / "c.yaml").write_text(out)
+    assert cli("measure", "--config", "c.yaml", "--dry-run")[1].partition("task:")[2] == out.partition("task:")[2]
+    code, out, _ = cli("measure", "--config", "c.yaml", "--of", "pfeiffer:r=3", "--dry-run")
+    assert yaml.safe_load(out)["of"]["options"] == {"bottleneck": 3}
+    assert "of" not in yaml.safe_load(cli("measure", "--config", "c.yaml", "--of", "none", "--dry-run")[1])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("lorra:r=4", "unknown method 'lorra'"),
+        ("lora:r=4,8", "expected one method at one size, as in lora:r=8, got 'lora:r=4,8'"),
+        ("lora:r=4:lr=1", "expected one method at one size"),
+        ("lora,bitfit", "expected one method at one size"),
+        ("lora:ranks=4", "unknown option 'ranks'"),
+        ("lora:matrices=w", "matrices.0: Input should be 'q', 'k', 'v', 'o' or 'ffn'"),
+        ("full", "expected one method at one size"),
+        ("said:d=10", "a subspace lies over the parameters of a method with parameters of its own, got 'subspace'"),
+        ("adalora:r=2", "adalora moves its ranks in training"),
+    ],
+)
+def test_what_cannot_be_measured_so_is_told_in_one_sentence(cli, given: str, told: str) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = cli("measure", "--task", "digits", "--model", "vit-tiny", "--of", given, "--dry-run")
+    assert code == 2
+    assert told in " ".join(err.split())
+    assert "bracket" not in err
+
+
+def test_a_comparison_takes_it_with_the_method_only(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "c.yaml").write_text("of: {name: lora}\n")
+    code, _, err = cli("compare", "--config", "c.yaml", "--methods", "lora:r=1", "--dry-run")
+    assert code == 2
+    assert "in a comparison write it with the method, said:of=lora" in " ".join(err.split())
+
+
+def test_a_mistake_in_the_file_is_named(cli, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "c.yaml").write_text("of: {nme: lora}\n")
+    code, _, err = cli("measure", "--config", "c.yaml", "--dry-run")
+    assert code == 2
+    assert "unknown setting in `of` 'nme'" in " ".join(err.split())

@@ -19,7 +19,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from statistics import fmean, median, stdev
 
-from intrinsic.comparison.contenders import parse, written
+from intrinsic.comparison.contenders import parse, parse_method, written
 from intrinsic.comparison.field import Entry, EntryNews, Field, News, OnNews
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
@@ -39,7 +39,7 @@ from intrinsic.search import Ask, Target, make_target, search
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 from intrinsic.store import Store, read_comparison
 
-__all__ = ["Entry", "EntryNews", "News", "compare", "parse", "written"]
+__all__ = ["Entry", "EntryNews", "News", "compare", "parse", "parse_method", "written"]
 
 Profiler = Callable[[TrialSpec], Profile]
 

@@ -94,6 +94,17 @@ def parse(
     return tuple(sorted(made, key=lambda contender: contender.label != "full"))
 
 
+def parse_method(text: str) -> MethodSpec:
+    """One method at one size, written as in a comparison: `lora:r=8:matrices=q+v`.
+
+    Raises what parse raises, and SpecError for more than that.
+    """
+    found = [c for c in parse(text, MeasureSpec()) if c.label != "full"]
+    if len(found) != 1 or len(found[0].sizes) > 1 or "lr=" in text:
+        raise SpecError(f"expected one method at one size, as in lora:r=8, got {text!r}")
+    return found[0].method
+
+
 def written(contender: Contender) -> str:
     """The contender as `parse` reads it; rates that --baseline-rates and --subspace-rates set are left to them."""
     parts = [contender.label]

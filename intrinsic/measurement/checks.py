@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from intrinsic.errors import SpecError
 from intrinsic.measurement.plan import Plan
+from intrinsic.methods import check_under_subspace
 from intrinsic.models import check_model
 from intrinsic.search import dimensions
 from intrinsic.spec import MeasureSpec, SearchSpec, TrialSpec
@@ -33,6 +34,8 @@ def check_settings(spec: MeasureSpec) -> None:
             f"lambdas are the scales of SAID, and DID (--did) has none: expected {DEFAULTS.lambdas!r}, "
             f"got {spec.lambdas!r}; leave --lambdas out, or use --said"
         )
+    if spec.of is not None:
+        check_under_subspace(spec.of.name)
     _check_search(spec.search)
     _check_target(spec, info)
 
@@ -49,11 +52,16 @@ def check_start(spec: MeasureSpec) -> tuple[str, ...]:
 
 
 def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> Answer:
-    """check() a trial of the baseline, then those at both ends of the bracket; the latter's SpecError is the bracket's.
+    """check() a trial of the baseline, of the method under the subspaces, then those at both ends of the bracket.
+
+    A SpecError of the last two is the bracket's.
 
     Returns what check() says of the last.
     """
-    check(Plan("baseline", 0, spec.baseline_rates[0]).trial(spec))
+    baseline = Plan("baseline", 0, spec.baseline_rates[0]).trial(spec)
+    check(baseline)
+    if spec.of is not None:
+        check(baseline.model_copy(update={"method": spec.of}))
     dims = dimensions(spec.search)
     first, last = (Plan("search", 0, spec.subspace_rates[0], d).trial(spec) for d in (dims[0], dims[-1]))
     try:

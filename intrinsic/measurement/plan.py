@@ -53,6 +53,8 @@ class Plan:
             lambdas=spec.lambdas,
             head=spec.head,
             parameters=spec.parameters,
+            of=None if spec.of is None else spec.of.name,
+            options=() if spec.of is None else spec.of.options,
         )
 
     def _seeds(self, root: int) -> SeedSpec:

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intrinsic.errors import UnknownName
+from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import options as o
 from intrinsic.plugins import Registry
 from intrinsic.spec import Frozen, MethodSpec, SeedSpec
@@ -132,6 +132,16 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
         _module(method).check_fit(loaded, spec)
     elif method.transformer:
         import_module("intrinsic.methods.architecture").blocks_of(loaded.model, spec.name)
+
+
+def check_under_subspace(name: str) -> None:
+    """Raise UnknownName if there is no such method, SpecError if a subspace cannot lie over what it trains."""
+    if name not in METHODS:
+        raise UnknownName("method", name, METHODS)
+    if name in ("full", "subspace"):
+        raise SpecError(f"a subspace lies over the parameters of a method with parameters of its own, got {name!r}")
+    if name == "adalora":
+        raise SpecError("adalora moves its ranks in training, which no fixed subspace of them can follow: take 'lora'")
 
 
 def _known(spec: MethodSpec) -> Method:

@@ -9,9 +9,10 @@ from typing import final
 
 from torch import Tensor, nn
 
-from intrinsic.errors import ArtefactError, ModelError, SpecError
+from intrinsic.errors import ArtefactError, ModelError
 from intrinsic.methods import attach as attach_method
 from intrinsic.methods import check_fit as check_method
+from intrinsic.methods import check_under_subspace
 from intrinsic.methods.base import Pretrained, Trainable, head_size, is_under
 from intrinsic.spec import MethodSpec, SeedSpec
 from intrinsic.subspace import Subspace
@@ -96,10 +97,7 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
 
 
 def _inner(spec: MethodSpec) -> MethodSpec:
-    if spec.of in (None, "full", "subspace"):
-        raise SpecError(f"a subspace lies over the parameters of a method with parameters of its own, got {spec.of!r}")
-    if spec.of == "adalora":
-        raise SpecError("adalora moves its ranks in training, which no fixed subspace of them can follow: take 'lora'")
+    check_under_subspace(str(spec.of))
     return MethodSpec(name=str(spec.of), options=spec.options)
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import PurePath
 
 from intrinsic.records import Cost, MeasureOutcome, SearchResult
-from intrinsic.spec import MeasureSpec, OptimSpec, TargetSpec
+from intrinsic.spec import MeasureSpec, OptimSpec, OptionValue, TargetSpec
 
 DASH = "–"
 
@@ -71,15 +71,23 @@ def task(spec: MeasureSpec) -> str:
 
 
 def method(spec: MeasureSpec) -> str:
-    """SAID (Aghajanyan et al.) scales by layer, DID does not."""
-    return "SAID" if spec.structure_aware else "DID"
+    """SAID (Aghajanyan et al.) scales by layer, DID does not; SAID of lora over another method's parameters."""
+    return ("SAID" if spec.structure_aware else "DID") + (f" of {spec.of.name}" if spec.of else "")
 
 
 def method_settings(spec: MeasureSpec) -> str:
-    """SAID, fastfood projection, head in-subspace, all parameters."""
+    """SAID, fastfood projection, head in-subspace, all parameters; SAID of lora (rank=8), fastfood projection ..."""
     scales = f" (a scale per {spec.lambdas})" if spec.structure_aware else ""
+    if spec.of is not None:
+        options = ", ".join(f"{name}={_option(value)}" for name, value in spec.of.options)
+        inner = f" ({options})" if options else ""
+        return f"{method(spec)}{inner}{scales}, {spec.projection} projection, head {spec.head}"
     trained = "all parameters" if spec.parameters == "all" else "without embeddings"
     return f"{method(spec)}{scales}, {spec.projection} projection, head {spec.head}, {trained}"
+
+
+def _option(value: OptionValue) -> str:
+    return "+".join(value) if isinstance(value, tuple) else str(value)
 
 
 def model(spec: MeasureSpec) -> str:
