@@ -130,7 +130,9 @@ def test_marks_tell_pilots_from_guards_and_the_rate_in_use_from_others():
 def test_after_a_switch_the_legend_names_both_rates():
     result = switched()
     assert rate_in_use(result) == RATE / 2
-    labels = [text.get_text() for text in drawn(result)[1].get_legend().get_texts()]
+    figure, axes = drawn(result)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert axes.get_legend().get_window_extent().x1 <= figure.bbox.x1
     assert "rate 0.002, was 0.004" in labels
     assert "higher rates 0.004, 0.008" in labels
 

@@ -242,14 +242,14 @@ def _legend(axes: Axes, result: MeasureResult) -> None:
     if shown_fit(result):
         handles.insert(0, (Patch(**BAND), Line2D([], [], **CURVE)))
         labels.insert(0, f"fit, {100 * result.result.search.confidence:g} % band")
-    if handles:
-        axes.legend(
+    for columns in (3, 2, 1) if handles else ():
+        legend = axes.legend(
             handles,
             labels,
             loc="lower left",
             bbox_to_anchor=(0.005, AXES[1] + AXES[3] + 0.012),  # clear of a tick's label at the top
             bbox_transform=axes.figure.transFigure,
-            ncols=3,
+            ncols=columns,
             frameon=False,
             borderaxespad=0.2,
             handletextpad=0.4,
@@ -257,6 +257,8 @@ def _legend(axes: Axes, result: MeasureResult) -> None:
             handlelength=1.2,
             labelcolor=GREY,
         )
+        if legend.get_window_extent().x1 <= axes.figure.bbox.x1:
+            return
 
 
 def _title(axes: Axes, result: MeasureResult) -> None:

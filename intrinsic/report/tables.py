@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from intrinsic.records import MeasureResult, TrialRow
 from intrinsic.report import words
+from intrinsic.report.shown import SAME, rate_in_use
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -99,13 +100,19 @@ def facts(result: MeasureResult) -> list[tuple[str, str]]:
     if outcome.target is not None:
         rows.append(("target", f"{words.score(outcome.target)} = {words.target_rule(spec.target)}"))
     if outcome.subspace_learning_rate is not None:
-        rows.append(("subspace rate", words.rate(outcome.subspace_learning_rate)))
+        rows.append(("subspace rate", _subspace_rate(result, outcome.subspace_learning_rate)))
     rows.append((words.d_name(spec), words.dimension(outcome, spec)))
     if outcome.share is not None:
         rows.append(("share of D", f"{words.percent(outcome.share)} of {words.count(outcome.full_dim)}"))
     if outcome.artefact_bytes is not None:
         rows.append(("artefact", words.size(outcome.artefact_bytes)))
     return [*rows, ("cost", words.cost(outcome.cost))]
+
+
+def _subspace_rate(result: MeasureResult, chosen: float) -> str:
+    """The rate that the pilots chose, or the one that a guard took the search over to."""
+    used = rate_in_use(result) or chosen
+    return words.rate(chosen) if abs(used / chosen - 1) < SAME else f"{words.rate(used)}, was {words.rate(chosen)}"
 
 
 def by_dimension(result: MeasureResult) -> list[DimensionRow]:
