@@ -18,6 +18,9 @@ class Choice:
     score: float | None
     """None: the grid had one rate, and nothing was tried; or no rate gave a score."""
     warnings: tuple[str, ...] = ()
+    """What may have gone wrong with it."""
+    notes: tuple[str, ...] = ()
+    """How the grid grew."""
 
 
 def choose_rate(
@@ -39,7 +42,7 @@ def choose_rate(
             break
         scores[beyond] = score_at([beyond])[0]
     best = _best(scores)
-    return Choice(best, scores[best], tuple(_warnings(what, scores, len(scores) - len(rates))))
+    return Choice(best, scores[best], _warnings(what, scores), _notes(what, scores, len(scores) - len(rates)))
 
 
 def _best(scores: Mapping[float, float | None]) -> float:
@@ -65,17 +68,17 @@ def _tidy(rate: float) -> float:
     return float(f"{rate:.6g}")
 
 
-def _warnings(what: str, scores: Mapping[float, float | None], added: int) -> list[str]:
-    if scores[_best(scores)] is None:
-        return [f"no {what} learning rate from {min(scores):g} to {max(scores):g} gave a score"]
-    warnings = []
-    if added:
-        warnings.append(
-            f"the best {what} learning rate lay at an end of the grid, which was extended by {added}, "
-            f"to {min(scores):g} ... {max(scores):g}"
-        )
+def _notes(what: str, scores: Mapping[float, float | None], added: int) -> tuple[str, ...]:
+    if not added or scores[_best(scores)] is None:
+        return ()
+    where = f"to {min(scores):g} ... {max(scores):g}"
+    return (f"the best {what} learning rate lay at an end of the grid, which was extended by {added}, {where}",)
+
+
+def _warnings(what: str, scores: Mapping[float, float | None]) -> tuple[str, ...]:
+    best = _best(scores)
+    if scores[best] is None:
+        return (f"no {what} learning rate from {min(scores):g} to {max(scores):g} gave a score",)
     if _beyond(scores) is not None:
-        warnings.append(
-            f"the best {what} learning rate, {_best(scores):g}, still lies at an end of the grid: give another grid"
-        )
-    return warnings
+        return (f"the best {what} learning rate, {best:g}, still lies at an end of the grid: give another grid",)
+    return ()

@@ -21,7 +21,7 @@ from scipy.stats import t as student_t
 
 from intrinsic.records import CompareResult, CompareRow
 from intrinsic.report import words
-from intrinsic.report.comparison.tables import title
+from intrinsic.report.comparison.tables import short_labels, title
 from intrinsic.report.labels import best_place, spread
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, style
 
@@ -72,13 +72,11 @@ class Marks:
     @cached_property
     def groups(self) -> dict[str, list[CompareRow]]:
         """The others' rows by the name that the figure gives them, in the order of their parameters."""
-        drawn = [r for r in self.result.result.rows if r is not self.full and r.mean is not None]
-        shorts = {label: label.split(":")[0] for label in {row.label for row in drawn}}
+        short = short_labels(self.result)
         groups: dict[str, list[CompareRow]] = {}
-        for row in drawn:
-            short = shorts[row.label]
-            name = short if list(shorts.values()).count(short) == 1 else row.label
-            groups.setdefault(name, []).append(row)
+        for row in self.result.result.rows:
+            if row is not self.full and row.mean is not None:
+                groups.setdefault(short[row.label], []).append(row)
         return {name: sorted(rows, key=_parameters) for name, rows in groups.items()}
 
     @property

@@ -23,17 +23,29 @@ def name(label: str, size_name: str | None, size: int | None) -> str:
     return label if size_name is None or size is None else f"{label} {LETTERS.get(size_name, 'size')}={size}"
 
 
+def short_labels(result: CompareResult) -> dict[str, str]:
+    """Label -> the method alone, where no other label begins with the same one."""
+    labels = [contender.label for contender in result.run.spec.contenders]
+    heads = {label: label.split(":")[0] for label in labels}
+    return {label: head if list(heads.values()).count(head) == 1 else label for label, head in heads.items()}
+
+
+def _named(result: CompareResult) -> list[tuple[str, CompareRow]]:
+    """The rows, each with the name that tables give it."""
+    short = short_labels(result)
+    return [(name(short[row.label], row.size_name, row.size), row) for row in result.result.rows]
+
+
 def scores(result: CompareResult) -> Table:
     """What each method reaches, and what a step of training costs."""
     header = ("method", "score", "n", "rate", "gap", "s a step", "memory")
-    return header, [_score_cells(row) for row in result.result.rows]
+    return header, [(called, *_score_cells(row)) for called, row in _named(result)]
 
 
 def _score_cells(row: CompareRow) -> tuple[str, ...]:
     spread = "" if row.std is None else f" ± {row.std:.4f}"
     failed = f" ({row.failed} failed)" if row.failed else ""
     return (
-        name(row.label, row.size_name, row.size),
         words.DASH if row.mean is None else f"{row.mean:.4f}{spread}",
         f"{len(row.scores)}{failed}",
         words.rate(row.learning_rate),
@@ -48,13 +60,13 @@ def parameters(result: CompareResult) -> Table:
     header = ("method", "trained", "head", "stored", "on disk")
     return header, [
         (
-            name(row.label, row.size_name, row.size),
+            called,
             _count(row.parameters_trained),
             _count(row.head_parameters),
             _count(row.parameters_stored),
             words.DASH if row.artefact_bytes is None else words.size(row.artefact_bytes),
         )
-        for row in result.result.rows
+        for called, row in _named(result)
     ]
 
 
@@ -62,7 +74,7 @@ def latencies(result: CompareResult) -> Table:
     """Inference: the full model in milliseconds, the others as multiples of it in the same run."""
     sizes = next((_sizes(row) for row in result.result.rows if row.profile is not None), ())
     header = ("method", *(f"batch {size}" for size in sizes), *(f"merged {size}" for size in sizes))
-    return header, [_latency_cells(row, len(sizes)) for row in result.result.rows]
+    return header, [(called, *_latency_cells(row, len(sizes))) for called, row in _named(result)]
 
 
 def _sizes(row: CompareRow) -> tuple[int, ...]:
@@ -75,7 +87,6 @@ def _latency_cells(row: CompareRow, columns: int) -> tuple[str, ...]:
     full = row.method.name == "full"
     unmerged = [f"{x.full:.3g} ms" if full else _ratio(x, x.unmerged) for x in measured]
     return (
-        name(row.label, row.size_name, row.size),
         *(unmerged + missing),
         *([_ratio(x, x.merged) for x in measured] + missing),
     )
@@ -88,14 +99,13 @@ def _ratio(latency: Latency, value: float | None) -> str:
 def smallest(result: CompareResult) -> Table:
     """The smallest size of each method that reaches the target."""
     header = ("method", "smallest size", "interval", "parameters", "trials", "status")
-    return header, [_smallest_cells(found) for found in result.result.smallest]
+    return header, [(short_labels(result)[found.label], *_smallest_cells(found)) for found in result.result.smallest]
 
 
 def _smallest_cells(found: SmallestSize) -> tuple[str, ...]:
     search = found.search
     bound = "≤ " if search.status == "met-at-lowest" else ""
     return (
-        found.label,
         words.DASH if search.d is None else f"{LETTERS.get(found.size_name, 'size')} {bound or '= '}{search.d}",
         words.interval(search) if search.d is not None or search.interval != (None, None) else words.DASH,
         _count(found.parameters_trained),
@@ -121,7 +131,16 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
     if outcome.target is not None:
         rule = base.target.model_copy(update={"fraction": result.run.spec.at})
         rows.append(("target", f"{words.score(outcome.target)} = {words.target_rule(rule)}"))
+    cut = [label for label, short in short_labels(result).items() if short != label]
+    if cut:
+        rows.append(("settings", "; ".join(_settings(label) for label in cut)))
     return [*rows, ("gap", GAP), ("cost", words.cost(outcome.cost))]
+
+
+def _settings(label: str) -> str:
+    """mam: length=2, mlp_width=none."""
+    head, *options = label.split(":")
+    return f"{head}: {', '.join(options)}"
 
 
 def tables(result: CompareResult) -> list[tuple[str, Table]]:
