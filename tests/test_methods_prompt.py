@@ -144,11 +144,24 @@ def test_an_input_that_leaves_no_room_is_refused(name: str) -> None:
     assert loaded.model.config.max_position_embeddings == POSITIONS + start
 
 
-def test_a_cache_and_given_positions_are_refused() -> None:
-    loaded = fresh("gpt2")
+def test_positions_behind_the_first_token_and_caches_of_a_fixed_length_are_refused() -> None:
+    from transformers import StaticCache
+
+    encoder, decoder = fresh("bert"), fresh("gpt2")
+    lay(encoder)
+    lay(decoder)
+    ids = torch.full((1, 4), 4)
+    with pytest.raises(SpecError, match="behind its first token takes no position_ids: leave it out"):
+        encoder.model(input_ids=ids, position_ids=torch.arange(4)[None])
+    with pytest.raises(SpecError, match="needs a cache that grows, got one of a fixed length"):
+        decoder.model(input_ids=ids, past_key_values=StaticCache(config=decoder.model.config, max_cache_len=8))
+
+
+def test_a_decoders_positions_are_those_of_its_tokens() -> None:
+    loaded, ids = fresh("gpt2"), torch.tensor([[5, 6, 7, 8]])
     lay(loaded)
-    with pytest.raises(SpecError, match="takes no position_ids: call it on the whole input"):
-        loaded.model(input_ids=torch.full((1, 4), 4), position_ids=torch.arange(4)[None])
-    cache = fresh("gpt2").model.transformer(input_ids=torch.full((1, 4), 4), use_cache=True).past_key_values
-    with pytest.raises(SpecError, match="takes no past_key_values"):
-        loaded.model(input_ids=torch.full((1, 4), 4), past_key_values=cache)
+    expected = logits(loaded.model, {"input_ids": ids})
+    given = {"input_ids": ids, "position_ids": torch.arange(4)[None]}
+    assert torch.equal(logits(loaded.model, given), expected)
+    other = {"input_ids": ids, "position_ids": torch.tensor([[0, 1, 2, 4]])}
+    assert not torch.equal(logits(loaded.model, other), expected)

@@ -5,6 +5,9 @@ The prompt stands in front (decoders, T5's encoder), or behind the first token w
 begins and its places are taken out of the last hidden state where the backbone ends, so that whatever follows
 (a head at the first token, at the last that is not padding, a mean over the tokens) finds each token where it was.
 All prompt places are attended to. They take the positions of tokens: an input may be so much shorter.
+
+Masks and position ids are always those of the tokens alone; the prompt's are added. A decoder's cache holds the
+prompt's keys and values since the pass that filled it, so a later pass from the cache puts in no second prompt.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ from intrinsic.spec import MethodSpec, SeedSpec
 
 NAME = "intrinsic_prompt"
 SPREAD = 0.5
-UNKNOWN = ("past_key_values", "position_ids", "encoder_outputs", "bool_masked_pos")
-"""Inputs of a backbone that a prompt would shift."""
+SHIFTED = ("past_key_values", "position_ids")
+"""Inputs that say nothing any more where the prompt stands behind the first token."""
 
 
 class Prompt(nn.Module):
@@ -37,6 +40,8 @@ class Prompt(nn.Module):
         super().__init__()
         self.vectors = nn.Parameter(vectors)
         self.place, self.positions = place, positions
+        self._inserted = True
+        """Whether the present pass of the backbone has the prompt among its inputs."""
 
     def insert(self, embedded: Tensor) -> Tensor:
         """[B, L, d] -> [B, p + L, d]."""
@@ -50,42 +55,75 @@ class Prompt(nn.Module):
     # ------------------------------------------------------------------ hooks, bound: a copied model has its own
 
     def before_text(self, backbone: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Token ids become embeddings with the prompt among them; mask and types are lengthened."""
-        names = list(inspect.signature(backbone.forward).parameters)
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        self._check(given)
+        """Token ids become embeddings with the prompt among them; mask, types and positions are lengthened."""
+        given = {**dict(zip(inspect.signature(backbone.forward).parameters, args, strict=False)), **kwargs}
+        past = self._past(given)
+        self._inserted = past == 0
+        if past:
+            return (), self._continued(given, past)
         ids, embedded = given.pop("input_ids", None), given.pop("inputs_embeds", None)
         if embedded is None:
             embedded = backbone.get_input_embeddings()(ids)
-        self._check_length(embedded.shape[1])
+        self._check_length(len(self.vectors) + embedded.shape[1])
         for name, fill in (("attention_mask", 1), ("token_type_ids", 0)):
             if given.get(name) is not None:
                 given[name] = self._lengthened(given[name], fill)
+        if given.get("position_ids") is not None:
+            given["position_ids"] = self._shifted(given["position_ids"])
         return (), {**given, "inputs_embeds": self.insert(embedded)}
+
+    def before_decoder(
+        self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Its cross-attention reads the encoder's states, the prompt's among them."""
+        mask = kwargs.get("encoder_attention_mask")
+        return args, kwargs if mask is None else {**kwargs, "encoder_attention_mask": self._lengthened(mask, 1)}
 
     def after_embedding(self, module: nn.Module, args: tuple[Any, ...], embedded: Tensor) -> Tensor:
         """Behind the embedding of an image."""
         return self.insert(embedded)
 
     def after_backbone(self, backbone: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        output.last_hidden_state = self.remove(output.last_hidden_state)
+        if self._inserted:
+            output.last_hidden_state = self.remove(output.last_hidden_state)
         return output
+
+    def _continued(self, given: dict[str, Any], past: int) -> dict[str, Any]:
+        """A pass from a cache that holds the prompt already."""
+        tokens = given["input_ids"] if given.get("inputs_embeds") is None else given["inputs_embeds"]
+        self._check_length(past + tokens.shape[1])
+        if given.get("attention_mask") is not None:
+            given["attention_mask"] = self._lengthened(given["attention_mask"], 1)
+        if given.get("position_ids") is not None:
+            given["position_ids"] = given["position_ids"] + len(self.vectors)
+        return given
+
+    def _shifted(self, positions: Tensor) -> Tensor:
+        """[B, L] -> [B, p + L]: those of the prompt, which stands in front, and the tokens' behind them."""
+        own = torch.arange(len(self.vectors), dtype=positions.dtype, device=positions.device)
+        return torch.cat([own.expand(len(positions), -1), positions + len(own)], dim=1)
 
     def _lengthened(self, mask: Tensor, fill: int) -> Tensor:
         added = mask.new_full((len(mask), len(self.vectors)), fill)
         return torch.cat([mask[:, : self.place], added, mask[:, self.place :]], dim=1)
 
-    def _check(self, given: dict[str, Any]) -> None:
-        for name in UNKNOWN:
-            value = given.get(name)
-            empty = value is None or (name == "past_key_values" and value.get_seq_length() == 0)
-            if not empty:
-                raise SpecError(f"a model with a prompt takes no {name}: call it on the whole input, not from a cache")
+    def _past(self, given: dict[str, Any]) -> int:
+        """How many places, the prompt's among them, the cache holds. Raises SpecError for what cannot be shifted."""
+        cache = given.get("past_key_values")
+        for name in SHIFTED if self.place else ():
+            if given.get(name) is not None:
+                raise SpecError(f"a model with a prompt behind its first token takes no {name}: leave it out")
+        if cache is not None and cache.is_compileable:
+            raise SpecError(
+                "a prompt needs a cache that grows, got one of a fixed length: leave cache_implementation out"
+            )
+        return 0 if cache is None else int(cache.get_seq_length())
 
     def _check_length(self, length: int) -> None:
-        if self.positions is not None and len(self.vectors) + length > self.positions:
+        if self.positions is not None and length > self.positions:
+            tokens = length - len(self.vectors)
             raise SpecError(
-                f"a prompt of {len(self.vectors)} and an input of {length} tokens are more than the model's "
+                f"a prompt of {len(self.vectors)} and an input of {tokens} tokens are more than the model's "
                 f"{self.positions} positions: lower max_length to {self.positions - len(self.vectors)}"
             )
 
@@ -93,7 +131,8 @@ class Prompt(nn.Module):
 def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
     """A prompt of length p at the backbone's input: p d parameters, d the width of its embeddings.
 
-    generate() from a cache, and the layers' hidden states (which keep the prompt's places), are not provided for.
+    The layers' hidden states, and what an encoder-decoder's encoder answers, keep the prompt's places. A cache must be
+    one that grows, and filled by this model.
     """
     options = options_of(PromptOptions, spec)
 
@@ -103,15 +142,22 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFine
         vectors = _start(loaded, backbone, options, generator_of(seeds, "prompt"))
         prompt = Prompt(vectors.clone(), int(family in ENCODERS), _positions(backbone))
         backbone.add_module(NAME, prompt)
-        if family == "vit":
-            backbone.embeddings.register_forward_hook(prompt.after_embedding)
-        else:
-            backbone.register_forward_pre_hook(prompt.before_text, with_kwargs=True)
-        if not _has_decoder(backbone):  # its hidden state is the decoder's, where no prompt stands
-            backbone.register_forward_hook(prompt.after_backbone)
+        _hang(backbone, prompt, family)
         return Extension((prompt.vectors,), plain=False)
 
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
+
+
+def _hang(backbone: Any, prompt: Prompt, family: str) -> None:
+    if _has_decoder(backbone):  # generate() calls the two apart; the answer is the decoder's, where no prompt stands
+        backbone.get_encoder().register_forward_pre_hook(prompt.before_text, with_kwargs=True)
+        backbone.get_decoder().register_forward_pre_hook(prompt.before_decoder, with_kwargs=True)
+        return
+    if family == "vit":
+        backbone.embeddings.register_forward_hook(prompt.after_embedding)
+    else:
+        backbone.register_forward_pre_hook(prompt.before_text, with_kwargs=True)
+    backbone.register_forward_hook(prompt.after_backbone)
 
 
 def _backbone(model: nn.Module) -> Any:
