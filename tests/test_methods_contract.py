@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from method_models import SHAPES, D, F, Shape, batch_of, fresh, logits, train
+from method_models import COMMON, LAYERS, SHAPES, D, F, Shape, batch_of, fresh, logits, train
+from toy import Loaded
 
 from intrinsic.errors import ArtefactError
 from intrinsic.methods import METHODS, attach, reload
@@ -162,6 +163,35 @@ def test_counts(case: str, name: str) -> None:
         assert made.parameters_trained - head_of(name) == told.formula(SHAPES[name])
     stored = told.stored(SHAPES[name]) if told.stored else made.parameters_trained - head_of(name)
     assert made.parameters_stored - head_of(name) == stored
+
+
+FOUR = 4 * D
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "a_layer"),
+    [
+        ("prefix", {"length": LENGTH, "mlp_width": None}, 2 * LENGTH * D),  # 2ld
+        ("parallel", {"bottleneck": R}, 2 * R * D + R + D),  # 2rd, and biases
+        ("houlsby", {"bottleneck": R}, 2 * (2 * R * D + R + D + 2 * D)),  # two of them, and two layer norms
+        ("lora", {"rank": R, "matrices": ("q", "v")}, 4 * R * D),
+        ("lora", {"rank": R, "matrices": ("ffn",)}, 10 * R * D),
+        ("ia3", {}, 2 * D + FOUR),
+        ("vera", {"rank": R, "matrices": ("q", "v")}, 2 * (R + D)),
+        ("bitfit", {"biases": "query-ffn"}, D + FOUR),
+    ],
+)
+def test_the_papers_formulas_hold_where_feed_forward_is_four_times_as_wide(
+    method: str, options: dict[str, object], a_layer: int
+) -> None:
+    """The counts as He et al. and Hu et al. write them, a layer of width d."""
+    import transformers
+
+    config = transformers.BertConfig(**COMMON | {"intermediate_size": FOUR})
+    with quiet():
+        model = transformers.BertForSequenceClassification(config)
+    made = attach(Loaded(model), MethodSpec(name=method, options=options), SEEDS)
+    assert made.parameters_trained - made.head_parameters == LAYERS * a_layer
 
 
 @every_run

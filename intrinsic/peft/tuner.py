@@ -153,7 +153,10 @@ def _checked_base(model: nn.Module, saved: Sequence[str], known: Mapping[str, st
         raise ArtefactError(
             f"base in adapter_config.json is no fingerprint ({first_complaint(error)}): save again"
         ) from None
-    check_values(before, tensors)
+    try:
+        check_values(before, tensors)
+    except ArtefactError as error:
+        raise ArtefactError(f"{error}, or name a head that is drawn anew in modules_to_save when you train") from None
     return before
 
 
