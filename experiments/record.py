@@ -175,11 +175,12 @@ def compared_row(name: str, page: dict[str, Any]) -> str:
 
 def row(name: str, page: dict[str, Any]) -> str:
     found, spec = page["result"], page["spec"]
-    outcome = MeasureResult.model_validate_json((HERE / "results" / f"{name}.json").read_text()).result
+    record = MeasureResult.model_validate_json((HERE / "results" / f"{name}.json").read_text())
+    outcome = record.result
     d90 = f"**{words.dimension_cell(outcome)}** {words.interval_cell(outcome)}"
     published = "–" if page["expected"].get("d90") is None else f"{page['expected']['d90']:,}"
     layers = f", {spec['model']['layers']} layer(s)" if spec["model"]["layers"] else ""
-    method = f"{'SAID' if spec['structure_aware'] else 'DID'}, {spec['projection']}"
+    method = f"{words.method(record.run.spec)}, {spec['projection']}"
     minutes = f"{found['trials']} trials, {found['seconds'] / 60:.0f} min"
     cells = [f"[{name}]({name}.yaml)", f"{spec['model']['name']}{layers}", spec["task"]["name"], method]
     cells += [f"{found['baseline']:.4f}", f"{found['target']:.4f}", published, d90, f"{found['full_dim']:,}", minutes]

@@ -26,17 +26,11 @@ def test_value(spec, value):
     assert make_target(spec, SCORES, 0.5).value == pytest.approx(value)
 
 
-def test_standard_error_is_that_of_a_weighted_mean():
+def test_what_the_fit_learns_of_the_baselines_noise():
     own = make_target(TargetSpec(fraction=0.5), SCORES)
-    assert own.se == pytest.approx(0.5 * 0.02 / math.sqrt(3))
-    assert own.df == 2
-    corrected = make_target(TargetSpec(kind="chance-corrected", fraction=0.5), SCORES, 0.5)
-    assert corrected.se == pytest.approx(own.se)
-
-
-def test_a_fixed_target_has_no_error_and_one_score_has_an_unknown_one():
-    assert make_target(TargetSpec(kind="global", value=1.0), ()).se == 0.0
-    assert make_target(TargetSpec(), (0.8,)).se is None
+    assert own.df == len(SCORES) - 1
+    assert math.sqrt(own.squares / own.df) == pytest.approx(0.02)
+    assert make_target(TargetSpec(), (0.8,)).df == 0
 
 
 @pytest.mark.parametrize(

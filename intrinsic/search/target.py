@@ -50,13 +50,6 @@ class Target:
         """Degrees of freedom the baseline gives to the noise estimate: its scores less one."""
         return max(0, len(self.baseline) - 1)
 
-    @property
-    def se(self) -> float | None:
-        """Standard error of `value` from the baseline alone; None where one score cannot tell."""
-        if self.weight == 0:
-            return 0.0
-        return self.weight * math.sqrt(self.squares / self.df / len(self.baseline)) if self.df else None
-
 
 def make_target(
     spec: TargetSpec, baseline_scores: Sequence[float], chance: float | None = None, negated: bool = False
