@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
@@ -18,6 +17,7 @@ from intrinsic.subspace.artefact import first_complaint
 
 from .certificate_lines import lines_of
 from .flags import folder_name
+from .resolve import read_config
 
 Tree = dict[str, Any]
 HEADER = f"{'setting':>7} {'seed':>5} {'d':>6} {'levels':>6} {'rate':>6} {'errors':>8} {'bits':>6} {'bound':>8}"
@@ -70,27 +70,12 @@ def run(
 def resolve(flags: Tree, config: Path | None) -> CertifySpec:
     """Defaults, below the file's settings, below the flags. Raises SpecError of one sentence."""
     tree = CertifySpec().model_dump(mode="json")
-    for layer in (_read(config), flags):
+    for layer in ({} if config is None else read_config(config), flags):
         tree = _merge(tree, layer)
     try:
         return CertifySpec.model_validate(tree)
     except ValidationError as error:
         raise SpecError(first_complaint(error)) from None
-
-
-def _read(config: Path | None) -> Tree:
-    if config is None:
-        return {}
-    try:
-        tree = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"cannot read the configuration {config}: {error.strerror}; give a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"the configuration {config} is not YAML ({' '.join(str(error).split())})") from error
-    tree = tree.get("spec", tree) if isinstance(tree, dict) else tree
-    if not isinstance(tree, dict):
-        raise SpecError(f"the configuration {config} must be a mapping of settings, got {type(tree).__name__}")
-    return tree
 
 
 def _merge(below: Tree, above: Tree) -> Tree:
