@@ -148,7 +148,7 @@ class OptimSpec(Frozen):
     """Share of the steps."""
     clip: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Largest gradient norm; None: no clipping."""
-    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    epochs: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
     steps: PositiveInt | None = None
     """Optimiser steps; exactly one of epochs and steps is set."""
     batch_size: PositiveInt = 32

@@ -330,15 +330,22 @@ def test_the_grid_grows_three_times_and_then_says_that_the_end_is_still_best():
 
 
 def test_rates_that_all_diverge_are_lowered():
-    choice, asked = choose(lambda rate: 0.5 if rate < 0.3 else None, (1.0, 2.0))
+    choice, asked = choose(lambda rate: 0.5 if rate < 0.3 else -math.inf, (1.0, 2.0))
     assert asked == [1.0, 2.0, 0.5, 0.25, 0.125]
     assert choice.rate == 0.125
-    choice, asked = choose(lambda rate: None, (1.0, 2.0))
+    choice, asked = choose(lambda rate: -math.inf, (1.0, 2.0))
     assert asked == [1.0, 2.0, 0.5, 0.25, 0.125]
     assert (choice.score, choice.warnings) == (
         None,
         ("no test learning rate from 0.125 to 2 gave a score",),
     )
+
+
+def test_lost_trials_say_nothing_about_their_rates():
+    choice, asked = choose(lambda rate: None, (1.0, 2.0))
+    assert (asked, choice.score) == ([1.0, 2.0], None)
+    choice, asked = choose({1.0: None, 2.0: -math.inf, 1.5: 0.3}.get, (1.0, 1.5, 2.0))
+    assert (asked, choice.rate) == ([1.0, 1.5, 2.0], 1.5)
 
 
 def test_a_measurement_reports_that_a_grid_grew(tmp_path):
@@ -403,7 +410,9 @@ def test_a_metric_that_is_better_when_lower(tmp_path):
 def test_a_baseline_that_always_diverges_is_a_result_with_a_status(tmp_path):
     result = measure(spec(), tmp_path, runner=diverges_above(0.0, "full")).result
     assert result.search.status == "no-baseline"
-    assert result.search.message.startswith("nothing was searched for: target 'own' needs a baseline score, got none")
+    assert result.search.message.startswith(
+        "nothing was searched for: no trial of full fine-tuning gave a score; the first ended as diverged: "
+    )
     assert (result.baseline, result.target, result.d90, result.subspace_learning_rate) == (None, None, None, None)
     assert result.warnings[0].startswith("no baseline learning rate from ")
     assert result.warnings[1] == "3 of 3 baseline trials gave no score"

@@ -104,7 +104,7 @@ def check_start(spec: CompareSpec) -> None:
 def _rate(field: Field, contender: Contender, warnings: list[str]) -> float:
     choice = choose_rate(
         contender.rates,
-        lambda rates: field.scores([Entry(contender, contender.middle, rate, 0, "rate") for rate in rates]),
+        lambda rates: field.answers([Entry(contender, contender.middle, rate, 0, "rate") for rate in rates]),
         contender.label,
     )
     warnings += choice.warnings

@@ -10,7 +10,7 @@ from typing import Literal
 from intrinsic.errors import IntrinsicError
 from intrinsic.executor import Damaged, Event, Finished, Reused, run_trials
 from intrinsic.executor.workers import Executor
-from intrinsic.measurement.plan import answer, signed_score
+from intrinsic.measurement.plan import answer
 from intrinsic.records import Cost, Meta, TrialResult, TrialTrain
 from intrinsic.seeds import derive
 from intrinsic.spec import CompareSpec, Contender, SeedSpec, TrialSpec
@@ -86,12 +86,8 @@ class Field:
         self._results.update((result.run.trial_id, result) for result in results)
         return [self._results[trial.id] for trial in trials]
 
-    def scores(self, entries: Sequence[Entry]) -> list[float | None]:
-        """Signed so that higher is better; None for a trial that did not end well."""
-        return [signed_score(result) for result in self.run(entries)]
-
     def answers(self, entries: Sequence[Entry]) -> list[float | None]:
-        """What a search is told: -inf for a diverged trial, None for a lost one."""
+        """Scores, signed so that higher is better; -inf for a diverged trial, None for a lost one."""
         return [answer(result) for result in self.run(entries)]
 
     def _hear(self, event: Event) -> None:

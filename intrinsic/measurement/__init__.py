@@ -106,6 +106,9 @@ def _investigate(campaign: Campaign) -> _Findings:
     scores = _baseline(campaign, findings)
     facts = campaign.facts()
     _check_direction(campaign.spec, facts)
+    if not scores and campaign.spec.target.kind != "global":
+        findings.search = _no_baseline(campaign.spec, campaign.why_no_score())
+        return findings
     try:
         chance = signed(facts, facts.chance or 0.0)
         findings.target = make_target(campaign.spec.target, scores, chance, negated=not facts.higher_is_better)
@@ -124,7 +127,7 @@ def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
     spec = campaign.spec
     choice = choose_rate(
         spec.baseline_rates,
-        lambda rates: campaign.scores([Plan("baseline-rate", 0, rate) for rate in rates]),
+        lambda rates: campaign.answers([Plan("baseline-rate", 0, rate) for rate in rates]),
         "baseline",
     )
     findings.warnings += (*choice.notes, *choice.warnings)
@@ -148,7 +151,7 @@ def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -
     d = round((dims[0] * dims[-1]) ** 0.5)
     choice = choose_rate(
         campaign.spec.subspace_rates,
-        lambda rates: campaign.scores([Plan("subspace-rate", 0, rate, d) for rate in rates]),
+        lambda rates: campaign.answers([Plan("subspace-rate", 0, rate, d) for rate in rates]),
         "subspace",
     )
     findings.rate = choice.rate

@@ -43,9 +43,9 @@ class Campaign:
         self._results.update(zip(new, results, strict=True))
         return [self._results[plan] for plan in plans]
 
-    def scores(self, plans: Sequence[Plan]) -> list[float | None]:
-        """The plans' scores, signed so that higher is better; None for a trial that did not end well."""
-        return [signed_score(result) for result in self.run(plans)]
+    def answers(self, plans: Sequence[Plan]) -> list[float | None]:
+        """The plans' scores, signed so that higher is better; -inf for a diverged trial, None for a lost one."""
+        return [answer(result) for result in self.run(plans)]
 
     def aim(self, target: float, baseline: Baseline | None) -> None:
         """From here on it is known what the trials of subspaces must reach; `target` is signed."""
@@ -99,6 +99,11 @@ class Campaign:
         raise IntrinsicError(
             f"no trial came far enough to know its task's metric; the first ended as {first.status}: {first.error}"
         )
+
+    def why_no_score(self) -> str:
+        """For a user whose trials all ended without a score."""
+        first = self.results[0].run
+        return f"no trial of full fine-tuning gave a score; the first ended as {first.status}: {first.error}"
 
     def rows(self) -> tuple[TrialRow, ...]:
         return tuple(row(plan, result) for plan, result in self._results.items())

@@ -18,6 +18,8 @@ Answer = TypeVar("Answer")
 
 FINEST = 1.001
 """Smallest ratio of neighbouring dimensions: nobody tells finer ones apart, and their list would have no end."""
+MOST_DIMENSIONS = 300
+"""The fit's cost grows with their cube; at 300 it takes seconds a search."""
 DEFAULTS = MeasureSpec()
 
 
@@ -76,6 +78,12 @@ def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> An
 def _check_search(search: SearchSpec) -> None:
     if not search.grid and search.resolution < FINEST:
         raise SpecError(f"resolution must be {FINEST:g} or more, got {search.resolution:g}: neighbours need a distance")
+    number = len(dimensions(search))
+    if number > MOST_DIMENSIONS:
+        raise SpecError(
+            f"the bracket holds {number:,} dimensions, {MOST_DIMENSIONS} are the most that a fit is made over: "
+            "give a coarser --resolution, or move --low and --high closer together"
+        )
     if 1.0 in search.guard_rates:
         raise SpecError(
             "guard_rates are factors on the rate that was tried, so 1 guards nothing: leave it out, got 1.0"

@@ -28,9 +28,10 @@ def choose_rate(
 ) -> Choice:
     """The rate of the best score (ties: the smaller rate), scores being signed so that higher is better.
 
-    score_at scores a batch of rates, None where a rate gave no score. While the best rate is an end of the
-    grid and strictly better than its neighbour, or nothing has a score (then the rates are too high), the grid
-    grows there by the ratio of its last two rates. One rate is taken as it is, without a trial.
+    score_at scores a batch of rates: -inf for a rate that diverged, None for a trial that was lost and tells nothing
+    about its rate. While the best rate is an end of the grid and strictly better than its neighbour, or every rate
+    diverged (then they are too high), the grid grows there by the ratio of its last two rates. One rate is taken as
+    it is, without a trial.
     """
     rates = sorted(set(grid))
     if len(rates) == 1:
@@ -42,11 +43,16 @@ def choose_rate(
             break
         scores[beyond] = score_at([beyond])[0]
     best = _best(scores)
-    return Choice(best, scores[best], _warnings(what, scores), _notes(what, scores, len(scores) - len(rates)))
+    return Choice(best, _score(scores[best]), _warnings(what, scores), _notes(what, scores, len(scores) - len(rates)))
 
 
 def _best(scores: Mapping[float, float | None]) -> float:
-    return max(sorted(scores), key=lambda rate: _value(scores[rate]))
+    """Lost trials are the worst, then diverged ones."""
+    return max(sorted(scores), key=lambda rate: (scores[rate] is not None, _value(scores[rate])))
+
+
+def _score(answer: float | None) -> float | None:
+    return None if answer == -math.inf else answer
 
 
 def _value(score: float | None) -> float:
@@ -56,7 +62,9 @@ def _value(score: float | None) -> float:
 def _beyond(scores: Mapping[float, float | None]) -> float | None:
     """The rate to try next; None if the best one lies inside the grid."""
     rates, best = sorted(scores), _best(scores)
-    if best == rates[0] and (scores[best] is None or _value(scores[best]) > _value(scores[rates[1]])):
+    if scores[best] is None:
+        return None
+    if best == rates[0] and (scores[best] == -math.inf or _value(scores[best]) > _value(scores[rates[1]])):
         return _tidy(best * best / rates[1])
     if best == rates[-1] and _value(scores[best]) > _value(scores[rates[-2]]):
         return _tidy(best * best / rates[-2])
@@ -69,7 +77,7 @@ def _tidy(rate: float) -> float:
 
 
 def _notes(what: str, scores: Mapping[float, float | None], added: int) -> tuple[str, ...]:
-    if not added or scores[_best(scores)] is None:
+    if not added or _score(scores[_best(scores)]) is None:
         return ()
     where = f"to {min(scores):g} ... {max(scores):g}"
     return (f"the best {what} learning rate lay at an end of the grid, which was extended by {added}, {where}",)
@@ -77,7 +85,7 @@ def _notes(what: str, scores: Mapping[float, float | None], added: int) -> tuple
 
 def _warnings(what: str, scores: Mapping[float, float | None]) -> tuple[str, ...]:
     best = _best(scores)
-    if scores[best] is None:
+    if _score(scores[best]) is None:
         return (f"no {what} learning rate from {min(scores):g} to {max(scores):g} gave a score",)
     if _beyond(scores) is not None:
         return (f"the best {what} learning rate, {best:g}, still lies at an end of the grid: give another grid",)
