@@ -19,6 +19,7 @@ from intrinsic.executor import Finished, Progress, Reused, Waiting
 from intrinsic.report import words
 from intrinsic.report.comparison import write_comparison
 from intrinsic.spec import CompareSpec, Contender, MeasureSpec
+from intrinsic.store.disk import check_writable
 
 from .comparison import show
 from .flags import PANELS, arguments, folder_name, layer, takes_spec_flags
@@ -73,6 +74,7 @@ def run(
     spec = _spec(base, named, share)
     folder = output_dir or _default_dir(base)
     if dry_run:
+        check_writable(folder)
         own = {"methods": list(map(written, spec.contenders)), "at": spec.at}
         typer.echo(_plan(spec, folder) + yaml.safe_dump(own, sort_keys=False), nl=False)
         return

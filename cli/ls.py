@@ -36,8 +36,10 @@ def run(
         raise UnknownName("list", what, LISTS)
     if what != "runs" and folder is not None:
         raise SpecError(f"a folder goes with `intrinsic ls runs` and only with it, got {str(folder)!r}: leave it out")
-    header, rows = LISTS[what](folder or RUNS)
-    _print(header, rows)
+    nothing_yet = what == "runs" and folder is None and not RUNS.exists()
+    header, rows = (("run",), []) if nothing_yet else LISTS[what](folder or RUNS)
+    if rows or what != "runs":
+        _print(header, rows)
     if what == "models":
         typer.echo("or any model's name on the Hub, or a folder that holds one")
     if what == "runs" and not rows:

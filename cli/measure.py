@@ -15,6 +15,7 @@ from intrinsic.measurement.checks import check_start
 from intrinsic.measurement.estimate import WORKER_START
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
+from intrinsic.store.disk import check_writable
 
 from .flags import arguments, folder_name, layer, takes_spec_flags
 from .live import LiveTable
@@ -64,6 +65,7 @@ def run(
     folder = output_dir or default_output_dir(spec)
     announced = _announcement(spec, start, folder, jobs)
     if dry_run:
+        check_writable(folder)
         typer.echo(_plan(spec, announced), nl=False)
         return
     run_flags = _run_flags(output_dir, config, preset, jobs)
