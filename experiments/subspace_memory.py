@@ -11,6 +11,8 @@ resident memory, each method in a process of its own. Writes experiments/subspac
 from __future__ import annotations
 
 import argparse
+import json
+import multiprocessing
 import resource
 import time
 import weakref
@@ -109,3 +111,45 @@ def step(model: Any, optimizer: Any, tokens: torch.Tensor, *, inference: bool) -
     torch.nn.functional.cross_entropy(model(input_ids=tokens).logits, labels).backward()
     optimizer.step()
     optimizer.zero_grad()
+
+
+def table(rows: list[dict[str, Any]], given: argparse.Namespace) -> str:
+    lines = [
+        "# What a training step holds",
+        "",
+        f"MiniLM, {given.layers} layers, batch {given.batch}, float32, AdamW, fastfood with d = {DIM}, CPU, torch "
+        f"{torch.__version__}. Standing: weights and the optimiser's state. Step: the most that a "
+        "step's own tensors hold at once. Command: `python experiments/subspace_memory.py`.",
+        "",
+        "| tokens | method | standing, MB | step, MB | together, MB | of full fine-tuning | resident, MB | s a step |",
+        "|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    full = {row["length"]: row["standing"] + row["step"] for row in rows if row["method"] == "full fine-tuning"}
+    for row in rows:
+        both = row["standing"] + row["step"]
+        sizes = [f"{row['standing'] / 1e6:.0f}", f"{row['step'] / 1e6:.0f}", f"{both / 1e6:.0f}"]
+        sizes += [f"{both / full[row['length']]:.2f}", f"{row['resident'] / 1e6:.0f}", f"{row['seconds']:.2f}"]
+        lines.append(f"| {row['length']} | {row['method']} | {' | '.join(sizes)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--lengths", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--batch", type=int, default=32)
+    given = parser.parse_args()
+    rows = []
+    for length in given.lengths:
+        for name in METHODS:
+            settings = argparse.Namespace(layers=given.layers, batch=given.batch, length=length)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process's peak never comes down again
+                rows.append({"method": name, "length": length, **pool.apply(measure, (name, settings))})
+    text = table(rows, given)
+    (HERE / "subspace_memory.md").write_text(text)
+    (HERE / "subspace_memory.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
