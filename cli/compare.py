@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,8 @@ from intrinsic.spec import CompareSpec, Contender, MeasureSpec
 from intrinsic.store.disk import check_writable
 
 from .comparison import show
-from .flags import PANELS, arguments, folder_name, layer, takes_spec_flags
-from .resolve import read_config, resolve, to_yaml
+from .flags import PANELS, command_line, folder_name, layer, takes_spec_flags
+from .resolve import output_dir_for, read_config, resolve, to_yaml
 
 RUN = "Run"
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
@@ -70,18 +69,18 @@ def run(
 ) -> None:
     """Resolve the methods, compare, report."""
     base, _ = resolve(layer(given), config, preset, apart=("methods", "at"))
-    named, share = _named(config, methods, at)
-    spec = _spec(base, named, share)
-    folder = output_dir or _default_dir(base)
+    spec = _spec(base, *_named(config, methods, at))
+    folder = output_dir or output_dir_for(base, "compare")
     if dry_run:
         check_writable(folder)
-        own = {"methods": list(map(written, spec.contenders)), "at": spec.at}
-        typer.echo(_plan(spec, folder) + yaml.safe_dump(own, sort_keys=False), nl=False)
+        typer.echo(_plan(spec, folder), nl=False)
         return
-    flags = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
-    flags["--jobs"] = None if jobs == 1 else jobs
-    typed = [str(word) for flag, value in flags.items() if value is not None for word in (flag, value)]
-    command = shlex.join(["intrinsic", "compare", *arguments(given), *typed])
+    typed = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
+    typed["--jobs"] = None if jobs == 1 else jobs
+    _compare(spec, folder, jobs, command_line("compare", given, typed))
+
+
+def _compare(spec: CompareSpec, folder: Path, jobs: int, command: str) -> None:
     console = Console(highlight=False, markup=False)
     console.print(f"{_title(spec)}\noutput in {folder}\nexpected: {_cost(spec)}", soft_wrap=True)
     try:
@@ -95,13 +94,13 @@ def run(
 
 def _named(config: Path | None, methods: str | None, at: float | None) -> tuple[str, Any]:
     """--methods and --at, else the file's `methods` (one text, or a list of them) and `at`."""
-    written = {} if config is None else read_config(config)
-    named = methods if methods is not None else written.get("methods") or METHODS
+    settings = {} if config is None else read_config(config)
+    named = methods if methods is not None else settings.get("methods") or METHODS
     if isinstance(named, list):
         named = ",".join(map(str, named))
     if not isinstance(named, str):
         raise SpecError(f"`methods` in {config} must be text as --methods takes it, or a list of it, got {named!r}")
-    return named, written.get("at") if at is None else at
+    return named, settings.get("at") if at is None else at
 
 
 def _spec(base: MeasureSpec, methods: str, at: Any) -> CompareSpec:
@@ -116,11 +115,6 @@ def _spec(base: MeasureSpec, methods: str, at: Any) -> CompareSpec:
         problem = error.errors(include_url=False)[0]
         where = "--at: " if "at" in problem["loc"] else ""
         raise SpecError(where + problem["msg"].removeprefix("Value error, ")) from None
-
-
-def _default_dir(base: MeasureSpec) -> Path:
-    parts = (words.task(base), words.short_name(base.model.name), "compare")
-    return Path("runs") / "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in part) for part in parts)
 
 
 def _title(spec: CompareSpec) -> str:
@@ -143,7 +137,8 @@ def _plan(spec: CompareSpec, folder: Path) -> str:
     for c in spec.contenders:
         sizes = f"; {c.size} {', '.join(map(str, c.sizes))}" if c.size else ""
         lines.append(f"{c.label}: rates {', '.join(map(words.rate, c.rates))}{sizes}")
-    return "".join(f"# {line}\n" for line in lines) + to_yaml(spec.base)
+    own = {"methods": list(map(written, spec.contenders)), "at": spec.at}
+    return "".join(f"# {line}\n" for line in lines) + to_yaml(spec.base) + yaml.safe_dump(own, sort_keys=False)
 
 
 class Lines:

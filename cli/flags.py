@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,16 +145,21 @@ def layer(given: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def arguments(given: Mapping[str, Any]) -> list[str]:
-    """The given flags as they would be typed."""
-    words: list[str] = []
+def command_line(verb: str, given: Mapping[str, Any], own: Mapping[str, object]) -> str:
+    """What was typed, as one would type it again.
+
+    given: the settings' flags; own: the verb's, by name, None where one was left out.
+    """
+    words = ["intrinsic", verb]
     for flag in FLAGS:
         value = given.get(flag.key)
         if isinstance(value, bool):
             words.append(flag.name.split("/")[0 if value else 1])
         elif value is not None:
             words += [flag.name, value]
-    return words
+    for name, word in own.items():
+        words += [] if word is None else [name, str(word)]
+    return shlex.join(words)
 
 
 def takes_spec_flags(

@@ -36,8 +36,7 @@ def run(
         raise UnknownName("list", what, LISTS)
     if what != "runs" and folder is not None:
         raise SpecError(f"a folder goes with `intrinsic ls runs` and only with it, got {str(folder)!r}: leave it out")
-    nothing_yet = what == "runs" and folder is None and not RUNS.exists()
-    header, rows = (("run",), []) if nothing_yet else LISTS[what](folder or RUNS)
+    header, rows = LISTS[what](folder)
     if rows or what != "runs":
         _print(header, rows)
     if what == "models":
@@ -46,20 +45,20 @@ def run(
         typer.echo(f"no runs in {folder or RUNS}")
 
 
-def _tasks(_: Path) -> tuple[tuple[str, ...], Rows]:
+def _tasks(_: Path | None) -> tuple[tuple[str, ...], Rows]:
     rows = [(name, task.kind, task.metrics[0], task.description) for name, task in _usable(TASKS).items()]
     return ("task", "kind", "metric", "description"), rows
 
 
-def _models(_: Path) -> tuple[tuple[str, ...], Rows]:
+def _models(_: Path | None) -> tuple[tuple[str, ...], Rows]:
     return ("model", "kind", "description"), [(n, m.kind, m.description) for n, m in MODELS.items()]
 
 
-def _methods(_: Path) -> tuple[tuple[str, ...], Rows]:
+def _methods(_: Path | None) -> tuple[tuple[str, ...], Rows]:
     return ("method", "description"), [(n, m.description) for n, m in _usable(METHODS).items()]
 
 
-def _projections(_: Path) -> tuple[tuple[str, ...], Rows]:
+def _projections(_: Path | None) -> tuple[tuple[str, ...], Rows]:
     added = {n: f"of the package {package_of(e)}" for n, e in entries_of("projection").items()}  # needs torch to load
     return ("projection", "description"), list({**added, **PROJECTION_NAMES}.items())
 
@@ -72,9 +71,10 @@ def _usable(registry: Registry[Entry]) -> dict[str, Entry]:
     return usable
 
 
-def _runs(folder: Path) -> tuple[tuple[str, ...], Rows]:
+def _runs(named: Path | None) -> tuple[tuple[str, ...], Rows]:
+    folder = named or RUNS
     try:
-        outputs = list(_outputs(folder))
+        outputs = list(_outputs(folder)) if named or RUNS.exists() else []
     except (FileNotFoundError, NotADirectoryError) as error:
         what = f"no folder {folder} to look for runs in"
         raise StoreError(f"{what}: name the one given to --output-dir, or its parent") from error
@@ -139,7 +139,7 @@ def _print(header: Sequence[str], rows: Rows) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-LISTS: dict[str, Callable[[Path], tuple[tuple[str, ...], Rows]]] = {
+LISTS: dict[str, Callable[[Path | None], tuple[tuple[str, ...], Rows]]] = {
     "tasks": _tasks,
     "models": _models,
     "methods": _methods,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 from intrinsic.store.disk import check_writable
 
-from .flags import arguments, folder_name, layer, takes_spec_flags
+from .flags import command_line, folder_name, layer, takes_spec_flags
 from .live import LiveTable
 from .resolve import default_output_dir, resolve, to_yaml
 from .summary import show
@@ -68,8 +67,8 @@ def run(
         check_writable(folder)
         typer.echo(_plan(spec, announced), nl=False)
         return
-    run_flags = _run_flags(output_dir, config, preset, jobs)
-    command = shlex.join(["intrinsic", "measure", *arguments(given), *run_flags])
+    typed = {"--output-dir": output_dir, "--config": config, "--preset": preset, "--jobs": None if jobs == 1 else jobs}
+    command = command_line("measure", given, typed)
     console = Console(highlight=False, markup=False)
     for line in announced:
         console.print(line, soft_wrap=True)
@@ -91,11 +90,6 @@ def _measure(spec: MeasureSpec, folder: Path, jobs: int, command: str, console: 
     show(console, result, [folder / "result.json", *written])
     if result.result.search.status == "no-baseline":
         raise typer.Exit(1)
-
-
-def _run_flags(output_dir: Path | None, config: Path | None, preset: str | None, jobs: int) -> list[str]:
-    words_ = {"--output-dir": output_dir, "--config": config, "--preset": preset, "--jobs": None if jobs == 1 else jobs}
-    return [word for name, value in words_.items() if value is not None for word in (name, str(value))]
 
 
 def _announcement(spec: MeasureSpec, start: str, folder: Path, jobs: int) -> list[str]:

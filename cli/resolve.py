@@ -55,7 +55,12 @@ def to_yaml(spec: MeasureSpec) -> str:
 
 def default_output_dir(spec: MeasureSpec) -> Path:
     """runs/<task>-<model>-<said|did>; runs of other settings share it, and the trials they have in common."""
-    names = (words.task(spec), words.short_name(spec.model.name), words.method(spec).lower())
+    return output_dir_for(spec, words.method(spec).lower())
+
+
+def output_dir_for(spec: MeasureSpec, what: str) -> Path:
+    """runs/<task>-<model>-<what>."""
+    names = (words.task(spec), words.short_name(spec.model.name), what)
     plain = "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in name) for name in names)
     return Path("runs") / plain
 

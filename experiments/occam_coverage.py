@@ -146,7 +146,7 @@ def draw(rows: list[Row]) -> dict[str, bytes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from intrinsic.report.style import INK, RED, style
+    from intrinsic.report.style import INK, RED, saved, style
 
     with style():
         figure = Figure(figsize=(6.4, 3.0))
@@ -160,13 +160,7 @@ def draw(rows: list[Row]) -> dict[str, bytes]:
         panels[0].set_ylabel("data sets in which the bound is wrong", color=INK)
         panels[0].legend(frameon=False, loc="lower right", labelcolor=INK)
         figure.subplots_adjust(left=0.11, right=0.91, top=0.91, bottom=0.15, wspace=0.06)
-        out = {}
-        undated = {"png": {"Software": None}, "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer"))}
-        for kind, metadata in undated.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
-            out[kind] = buffer.getvalue()
-        return out
+        return saved(figure, "occam-coverage", dpi=200)
 
 
 def _panel(axes: Any, rows: list[Row]) -> None:
@@ -208,8 +202,8 @@ def main() -> None:
     out.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     out.with_suffix(".md").write_text(markdown(rows, command, seconds))
     figure.with_suffix(".csv").write_text(table(rows))
-    for kind, data in draw(rows).items():
-        figure.with_suffix(f".{kind}").write_bytes(data)
+    for name, data in draw(rows).items():
+        figure.with_suffix(pathlib.Path(name).suffix).write_bytes(data)
     print(markdown(rows, command, seconds))
 
 

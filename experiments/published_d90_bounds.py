@@ -210,19 +210,13 @@ def draw() -> dict[str, bytes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from intrinsic.report.style import style
+    from intrinsic.report.style import saved, style
 
     with style():
         figure = Figure(figsize=(6.4, 4.6))
         FigureCanvasAgg(figure)
         _panel(figure.add_axes((0.36, 0.105, 0.625, 0.845)))
-        out = {}
-        undated = {"png": {"Software": None}, "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer"))}
-        for kind, metadata in undated.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
-            out[kind] = buffer.getvalue()
-        return out
+        return saved(figure, "published-d90-bounds", dpi=200)
 
 
 def _panel(axes: Any) -> None:
@@ -270,8 +264,8 @@ def main() -> None:
     figure = args.out or HERE.parent / "figures" / "published-d90-bounds"
     out.with_suffix(".md").write_text(markdown(rows))
     figure.with_suffix(".csv").write_text(table_csv(rows))
-    for kind, data in draw().items():
-        figure.with_suffix(f".{kind}").write_bytes(data)
+    for name, data in draw().items():
+        figure.with_suffix(pathlib.Path(name).suffix).write_bytes(data)
     print(markdown(rows))
 
 

@@ -364,11 +364,3 @@ def test_ls_runs_shows_a_comparison(capsys, tmp_path):
     compared("lora:r=1,8:lr=1e-3", tmp_path / "a")
     assert command.main(["ls", "runs", str(tmp_path)]) == 0
     assert "2 methods compared" in " ".join(capsys.readouterr().out.split())
-
-
-def test_ls_runs_where_nothing_was_run_is_no_error(capsys, monkeypatch, tmp_path):
-    from intrinsic_cli import main as command
-
-    monkeypatch.chdir(tmp_path)
-    assert command.main(["ls", "runs"]) == 0
-    assert capsys.readouterr().out == "no runs in runs\n"

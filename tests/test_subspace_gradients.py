@@ -175,10 +175,11 @@ def test_checkpoints_behind_frozen_embeddings_still_get_their_gradient(reentrant
     assert_close(*grads, 1e-10)
 
 
-def test_the_gradient_belongs_to_the_point_of_the_forward_pass() -> None:
+@pytest.mark.parametrize("regenerate", [False, True])
+def test_the_gradient_belongs_to_the_point_of_the_forward_pass(regenerate: bool) -> None:
     """A backward pass after theta_d has moved still sees the values its forward was made with."""
     model = tiny("bert", torch.float64)
-    subspace = attach(model, "layer")
+    subspace = attach(model, "layer", regenerate=regenerate)
     somewhere(subspace)
     loss = loss_of(logits(model, batch_of("bert", torch.float64)))
     _, d_theta, d_lambdas = expected("bert", subspace, "layer")

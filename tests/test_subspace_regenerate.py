@@ -129,19 +129,6 @@ def saved_shapes(loss: Tensor) -> set[tuple[int, ...]]:
     return found
 
 
-def test_the_gradient_belongs_to_the_point_of_the_forward_pass() -> None:
-    model = tiny("bert", torch.float64)
-    subspace = attach(model, "layer", regenerate=True)
-    somewhere(subspace)
-    loss = loss_of(logits(model, batch_of("bert", torch.float64)))
-    _, d_theta, d_lambdas = expected("bert", subspace, "layer")
-    with torch.no_grad():
-        subspace.theta.mul_(2), subspace.lambdas.mul_(3)
-    loss.backward()
-    assert_close(subspace.theta.grad, d_theta, 1e-10)
-    assert_close(subspace.lambdas.grad, d_lambdas, 1e-10)
-
-
 def test_micro_batches_add_up() -> None:
     model, batch = tiny("bert", torch.float64), batch_of("bert", torch.float64)
     subspace = attach(model, "layer", regenerate=True)

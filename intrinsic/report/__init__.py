@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from intrinsic.records import MeasureResult
-from intrinsic.store.disk import prepare, write_atomically
+from intrinsic.store.disk import write_files
 
 __all__ = ["contents", "write_report"]
 
@@ -34,9 +34,4 @@ def write_report(result: MeasureResult, folder: Path) -> list[Path]:
 
     Raises StoreError where the folder cannot be written.
     """
-    prepare(folder)
-    paths = []
-    for name, content in contents(result).items():
-        write_atomically(folder / name, content)
-        paths.append(folder / name)
-    return paths
+    return write_files(folder, contents(result))

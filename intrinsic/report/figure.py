@@ -7,7 +7,6 @@ bytes: no date or version is written into a file, and fonts are embedded as True
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ from intrinsic.report.shown import (
     subspace_trials,
     tick_labels,
 )
-from intrinsic.report.style import BLUE, GREY, INK, ORANGE, PURPLE, RED, SIZE, SMALL, WORDS, style
+from intrinsic.report.style import BLUE, GREY, INK, ORANGE, PURPLE, RED, SIZE, SMALL, WORDS, saved, style
 
 Array = npt.NDArray[np.float64]
 
@@ -53,11 +52,7 @@ CURVE: dict[str, Any] = {"color": BLUE, "linewidth": 1.1}
 def render(result: MeasureResult) -> dict[str, bytes]:
     """{"curve.png": ..., "curve.pdf": ...}: the same figure twice."""
     with style():
-        figure = draw(result)
-        return {
-            "curve.png": _bytes(figure, "png", {"Software": None}),
-            "curve.pdf": _bytes(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
-        }
+        return saved(draw(result), "curve")
 
 
 def draw(result: MeasureResult) -> Figure:
@@ -74,12 +69,6 @@ def draw(result: MeasureResult) -> Figure:
     _legend(axes, result)
     _title(axes, result)
     return figure
-
-
-def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
-    return buffer.getvalue()
 
 
 def _frame(axes: Axes, result: MeasureResult) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7"
 """Okabe and Ito (2008): distinct to colour-blind readers. Kinds of marks differ in shape or dash as well."""
@@ -45,3 +47,17 @@ def style() -> Iterator[None]:
     settings: Any = dict(matplotlib.rcParamsDefault) | STYLE | {"backend": "agg"}
     with matplotlib.rc_context(settings):
         yield
+
+
+def saved(figure: Figure, stem: str, dpi: int = 300) -> dict[str, bytes]:
+    """{"<stem>.png": ..., "<stem>.pdf": ...}: the same figure twice, without date or program, so the same bytes again.
+
+    To be called inside `style()`.
+    """
+    undated = {"png": {"Software": None}, "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer"))}
+    files = {}
+    for kind, metadata in undated.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=metadata)
+        files[f"{stem}.{kind}"] = buffer.getvalue()
+    return files

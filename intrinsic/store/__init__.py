@@ -36,6 +36,7 @@ from intrinsic.records import CompareResult, MeasureResult, TrialResult
 from intrinsic.store.claims import Claim, take
 from intrinsic.store.disk import check_writable, prepare, read_record, refused, write_atomically
 from intrinsic.store.index import Index, Stamp, Summary, summarise
+from intrinsic.store.results import COMPARISONS, MEASUREMENTS
 
 ANSWERS = ("ok", "diverged", "out-of-memory")
 """Statuses that are not run again."""
@@ -62,7 +63,6 @@ class Store:
         self.read_only = read_only
         self._trials = self.path / "trials"
         self._claims = self.path / "claims"
-        self._results = self.path / "results"
         self._damaged: dict[str, Damage] = {}
         self._announced: set[str] = set()
         self._prepared = False
@@ -155,30 +155,25 @@ class Store:
     def put_measurement(self, result: MeasureResult) -> None:
         """Write results/<measure id>.json, then result.json."""
         self._prepare()
-        text = result.model_dump_json(indent=1)
-        write_atomically(self._results / f"{result.run.measure_id}.json", text)
-        write_atomically(self.path / "result.json", text)
+        MEASUREMENTS.write(self.path, result.run.measure_id, result)
 
     def measured(self, measure_id: str) -> bool:
         """Whether this measurement has been finished here."""
-        return (self._results / f"{measure_id}.json").is_file()
+        return MEASUREMENTS.file(self.path, measure_id).is_file()
 
     def put_comparison(self, result: CompareResult) -> None:
         """Write comparisons/<compare id>.json, then comparison.json."""
         self._prepare()
-        folder, text = self.path / "comparisons", result.model_dump_json(indent=1)
-        prepare(folder)
-        write_atomically(folder / f"{result.run.compare_id}.json", text)
-        write_atomically(self.path / "comparison.json", text)
+        COMPARISONS.write(self.path, result.run.compare_id, result)
 
     def compared(self, compare_id: str) -> bool:
         """Whether this comparison has been finished here."""
-        return (self.path / "comparisons" / f"{compare_id}.json").is_file()
+        return COMPARISONS.file(self.path, compare_id).is_file()
 
     def _prepare(self) -> None:
         """Not when the store is opened: a command that is refused before its first trial leaves nothing behind."""
         if not self._prepared:
-            for folder in (self.path, self._trials, self._claims, self._results):
+            for folder in (self.path, self._trials, self._claims):
                 prepare(folder)
             self._prepared = True
 
@@ -224,41 +219,12 @@ class Store:
 
 def read_measurement(output_dir: str | os.PathLike[str], measure_id: str | None = None) -> MeasureResult:
     """The newest measurement in a directory, or the one named; StoreError if it is absent or damaged."""
-    folder = Path(output_dir)
-    path = folder / "results" / f"{measure_id}.json" if measure_id else folder / "result.json"
-    if measure_id is not None:
-        _check_measured(folder, measure_id)
-    try:
-        return read_record(path, MeasureResult)
-    except FileNotFoundError as error:
-        raise StoreError(f"no measurement at {path}: `intrinsic measure --output-dir {folder}` makes one") from error
-    except OSError as error:
-        raise refused("read", path, error) from error
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}): measure again, the trials are kept") from error
+    return MEASUREMENTS.read(Path(output_dir), measure_id)
 
 
 def read_comparison(output_dir: str | os.PathLike[str], compare_id: str | None = None) -> CompareResult:
     """The newest comparison in a directory, or the one named; StoreError if it is absent or damaged."""
-    folder = Path(output_dir)
-    path = folder / "comparisons" / f"{compare_id}.json" if compare_id else folder / "comparison.json"
-    try:
-        return read_record(path, CompareResult)
-    except FileNotFoundError as error:
-        raise StoreError(f"no comparison at {path}: `intrinsic compare --output-dir {folder}` makes one") from error
-    except OSError as error:
-        raise refused("read", path, error) from error
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}): compare again, the trials are kept") from error
-
-
-def _check_measured(folder: Path, measure_id: str) -> None:
-    available = sorted(path.stem for path in (folder / "results").glob("*.json"))
-    if measure_id not in available:
-        raise StoreError(
-            f"no measurement {measure_id!r} in {folder}: expected one of those in results/, "
-            f"{', '.join(available) or 'of which there are none'}"
-        )
+    return COMPARISONS.read(Path(output_dir), compare_id)
 
 
 def _check_directory(path: Path) -> None:

@@ -16,8 +16,8 @@ from torch import Tensor
 from intrinsic.kernels import tables
 from intrinsic.kernels.gpu import fastfood_kernels, wide
 from intrinsic.kernels.gpu.access import TYPES
-from intrinsic.kernels.gpu.groups import Group, finished, groups, room
-from intrinsic.kernels.gpu.launch import COLUMNS, Task, addresses, alike, by_fours, on_device, plan
+from intrinsic.kernels.gpu.groups import Group, finished, groups, pulled, room
+from intrinsic.kernels.gpu.launch import COLUMNS, Task, addresses, by_fours, on_device, plan
 from intrinsic.kernels.gpu.tile import LARGEST, tile_shape
 from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import block_size
@@ -62,14 +62,8 @@ def adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -
     device = grads[0].device
     if not SMALLEST <= block_size(dim) <= LARGEST:
         return torch.stack([wide.adjoint(grad, seed, key, dim) for grad, key in zip(grads, keys, strict=True)])
-    pulled = torch.empty(len(grads), dim, dtype=torch.float32, device=device)
     with on_device(device):
-        for group in alike([(grad.numel(), grad.dtype) for grad in grads]):
-            sums = _adjoint([grads[i] for i in group], seed, [keys[i] for i in group], dim)
-            if len(group) == len(grads):
-                return sums
-            pulled[torch.tensor(group, device=device)] = sums
-    return pulled
+        return pulled(grads, lambda group: _adjoint([grads[i] for i in group], seed, [keys[i] for i in group], dim))
 
 
 def _adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""What a forward launch makes: the weights of a layer's tensors, in as few launches as their dtypes allow."""
+"""A layer's tensors in as few launches as their dtypes allow: what is made forward, what is pulled back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +56,18 @@ def finished(piece: Piece, out: Tensor) -> Tensor:
     if not _fused(piece):
         return piece.moved(out)
     return out if piece.start is None else out.view(piece.start.shape)
+
+
+def pulled(grads: Sequence[Tensor], adjoint: Callable[[list[int]], Tensor]) -> Tensor:
+    """P^T g of every gradient, from `adjoint` of each group (positions -> [positions, d]).  -> [len(grads), d]"""
+    rows: list[Tensor] = [grads[0]] * len(grads)
+    for positions in alike([(grad.numel(), grad.dtype) for grad in grads]):
+        sums = adjoint(positions)
+        if len(positions) == len(grads):
+            return sums
+        for i, row in zip(positions, sums, strict=True):
+            rows[i] = row
+    return torch.stack(rows)
 
 
 def _fused(piece: Piece) -> bool:

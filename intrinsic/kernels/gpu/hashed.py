@@ -17,8 +17,8 @@ from torch import Tensor
 
 from intrinsic.kernels.gpu import hashed_kernels
 from intrinsic.kernels.gpu.access import TYPES
-from intrinsic.kernels.gpu.groups import Group, finished, groups, room
-from intrinsic.kernels.gpu.launch import Plan, Task, addresses, alike, by_fours, on_device, plan
+from intrinsic.kernels.gpu.groups import Group, finished, groups, pulled, room
+from intrinsic.kernels.gpu.launch import Plan, Task, addresses, by_fours, on_device, plan
 from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import block_size
 
@@ -55,15 +55,8 @@ def adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -
 
     -> [len(grads), dim] float32
     """
-    device = grads[0].device
-    pulled = torch.empty(len(grads), dim, dtype=torch.float32, device=device)
-    with on_device(device):
-        for group in alike([(grad.numel(), grad.dtype) for grad in grads]):
-            sums = _adjoint([grads[i] for i in group], seed, [keys[i] for i in group], dim)
-            if len(group) == len(grads):
-                return sums
-            pulled[torch.tensor(group, device=device)] = sums
-    return pulled
+    with on_device(grads[0].device):
+        return pulled(grads, lambda group: _adjoint([grads[i] for i in group], seed, [keys[i] for i in group], dim))
 
 
 def _adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from intrinsic.report.bounds.rows import Material, Row
-from intrinsic.store.disk import prepare, write_atomically
+from intrinsic.store.disk import write_files
 
 __all__ = ["Material", "Row", "contents", "write_bounds"]
 
@@ -32,9 +32,4 @@ def contents(material: Material, rows: list[Row]) -> dict[str, str | bytes]:
 
 def write_bounds(material: Material, rows: list[Row], folder: Path) -> list[Path]:
     """Write the files into `folder`, each whole or not at all, and name them. Raises StoreError where it cannot."""
-    prepare(folder)
-    paths = []
-    for name, content in contents(material, rows).items():
-        write_atomically(folder / name, content)
-        paths.append(folder / name)
-    return paths
+    return write_files(folder, contents(material, rows))

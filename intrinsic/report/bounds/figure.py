@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from intrinsic.report.bounds.rows import EVALUATION, SQRT, TAIL, TEST_SET, THEOR
 from intrinsic.report.bounds.verdict import majority_error
 from intrinsic.report.labels import spread
 from intrinsic.report.shown import tick_labels
-from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, style
+from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, saved, style
 
 SIZE = (4.6, 3.1)
 AXES = (0.115, 0.13, 0.565, 0.75)
@@ -42,14 +41,7 @@ class Curve:
 def render(material: Material, rows: Sequence[Row]) -> dict[str, bytes]:
     """{"bounds.png": ..., "bounds.pdf": ...}: the same figure twice."""
     with style():
-        figure = draw(material, rows)
-        undated = {"png": {"Software": None}, "pdf": dict.fromkeys(("CreationDate", "Creator", "Producer"))}
-        out = {}
-        for kind, metadata in undated.items():
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
-            out[f"bounds.{kind}"] = buffer.getvalue()
-        return out
+        return saved(draw(material, rows), "bounds")
 
 
 def draw(material: Material, rows: Sequence[Row]) -> Figure:

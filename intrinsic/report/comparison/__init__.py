@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from intrinsic.records import CompareResult
-from intrinsic.store.disk import prepare, write_atomically
+from intrinsic.store.disk import write_files
 
 __all__ = ["contents", "write_comparison"]
 
@@ -29,9 +29,4 @@ def contents(result: CompareResult) -> dict[str, str | bytes]:
 
 def write_comparison(result: CompareResult, folder: Path) -> list[Path]:
     """Write the files into `folder`, each whole or not at all, and name them; StoreError where that cannot be."""
-    prepare(folder)
-    paths = []
-    for name, content in contents(result).items():
-        write_atomically(folder / name, content)
-        paths.append(folder / name)
-    return paths
+    return write_files(folder, contents(result))

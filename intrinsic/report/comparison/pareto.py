@@ -7,7 +7,6 @@ seeds of one method tell nearly nothing about its own.
 
 from __future__ import annotations
 
-import io
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from intrinsic.records import CompareResult, CompareRow
 from intrinsic.report import words
 from intrinsic.report.comparison.tables import short_labels, title
 from intrinsic.report.labels import best_place, spread
-from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, style
+from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, saved, style
 
 SIZE = (6.9, 3.6)
 """Inches: a page's width."""
@@ -45,17 +44,7 @@ Look = tuple[str, str]
 def render(result: CompareResult) -> dict[str, bytes]:
     """{"pareto.png": ..., "pareto.pdf": ...}: the same figure twice."""
     with style():
-        figure = draw(result)
-        return {
-            "pareto.png": _bytes(figure, "png", {"Software": None}),
-            "pareto.pdf": _bytes(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}),
-        }
-
-
-def _bytes(figure: Figure, kind: str, metadata: dict[str, None]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=300, metadata=metadata)
-    return buffer.getvalue()
+        return saved(draw(result), "pareto")
 
 
 @dataclass(frozen=True)
