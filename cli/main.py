@@ -26,6 +26,11 @@ VERBS = {
 BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
 """Exit codes; 0 is a measurement that came to an end, whatever it found."""
 
+SPINS = "10000"
+"""How often a thread of torch's OpenMP looks for its next work before it sleeps. Left to itself it looks for milliseconds:
+where another process wants the core, every parallel region then waits for the scheduler, and a small training step takes
+twenty times as long. On a quiet machine nothing is lost. It is read once, when torch is loaded; the user's own goes first."""
+
 
 class Verbs(TyperGroup):
     """Swaps the placeholder of the verb that is called for the real command."""
@@ -83,6 +88,8 @@ def _command(verb: str) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: every error is one sentence, never a traceback."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
         code = app(args=argv, prog_name="intrinsic", standalone_mode=False)
     except IntrinsicError as error:

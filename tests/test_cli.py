@@ -52,6 +52,16 @@ def test_report_and_the_help_of_measure_load_no_torch(tmp_path):
     assert (tmp_path / "curve.pdf").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "becomes"),
+    [({}, command.SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_threads_that_wait_let_others_run_unless_the_user_wants_it_otherwise(cli, monkeypatch, given, becomes):
+    monkeypatch.setattr(command.os, "environ", dict(given))
+    cli("--version")
+    assert command.os.environ.get("GOMP_SPINCOUNT") == becomes
+
+
 def test_help_lists_the_verbs(cli):
     code, out, err = cli("--help")
     assert (code, err) == (0, "")
