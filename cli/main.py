@@ -27,9 +27,10 @@ BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
 """Exit codes; 0 is a measurement that came to an end, whatever it found."""
 
 SPINS = "10000"
-"""How often a thread of torch's OpenMP looks for its next work before it sleeps. Left to itself it looks for milliseconds:
-where another process wants the core, every parallel region then waits for the scheduler, and a small training step takes
-twenty times as long. On a quiet machine nothing is lost. It is read once, when torch is loaded; the user's own goes first."""
+"""How often a thread of torch's OpenMP looks for its next work before it sleeps. Left to itself it looks for
+milliseconds: where another process wants the core, every parallel region then waits for the scheduler, and a small
+training step takes twenty times as long. On a quiet machine nothing is lost. It is read once, when torch is loaded; the
+user's own settings go first."""
 
 
 class Verbs(TyperGroup):
