@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from intrinsic_cli.certify import resolve as resolve_certify
 from intrinsic_cli.resolve import resolve
+from paths import ROOT, experiment
 
+from intrinsic.certificate.record import read_certificate
+from intrinsic.certificate.verify import verify
 from intrinsic.comparison import parse, written
 from intrinsic.records import CompareResult, MeasureResult
 from intrinsic.report.comparison.tables import csv_table, markdown
 from intrinsic.report.curve import curve_csv
 
-ROOT = Path(__file__).parent.parent
 RESULTS, FIGURES = ROOT / "experiments" / "results", ROOT / "figures"
 
 
@@ -30,6 +34,7 @@ def verb(page: Path) -> str:
 PAGES = sorted((ROOT / "experiments").glob("*.yaml"))
 MEASURED = [page for page in PAGES if verb(page) == "measure"]
 COMPARED = [page for page in PAGES if verb(page) == "compare"]
+CERTIFIED = [page for page in PAGES if verb(page) == "certify"]
 README = (ROOT / "experiments" / "README.md").read_text()
 
 
@@ -49,6 +54,37 @@ def test_the_command_names_the_page_and_the_page_is_a_configuration(page: Path) 
         methods = told.pop("methods")
         assert list(map(written, parse(",".join(methods), spec, search=told.pop("at") is not None))) == methods
     assert settings == told
+
+
+@pytest.mark.parametrize("page", CERTIFIED, ids=lambda p: p.stem)
+def test_a_certificate_is_what_its_page_says(page: Path) -> None:
+    told, folder = read(page), RESULTS / page.stem
+    assert str(told["command"]).startswith(f"intrinsic certify --config experiments/{page.name} ")
+    spec = resolve_certify({}, page)
+    assert spec.model_dump(mode="json", exclude={"data_dir"}) == told["spec"]
+    made = read_certificate(folder / "certificate.json")
+    assert made.grid == spec.grid
+    assert made.hashes.grid == spec.grid.sha256
+    message = (folder / "message.bin").read_bytes()
+    assert made.hashes.message == hashlib.sha256(message).hexdigest()
+    assert len(message) == -(-made.bits // 8)
+    said = told["result"]
+    assert isinstance(said, dict)
+    assert (said["bound"], said["bits"], said["vacuous"]) == (made.bound, made.bits, made.is_vacuous)
+    assert (said["train_errors"], said["test_errors"]) == (made.train.errors, made.test.errors)
+
+
+def test_the_table_of_certificates_is_that_of_the_certificates() -> None:
+    script = experiment("certificates")
+    rows = [script.row(page) for page in CERTIFIED]
+    assert (ROOT / "experiments" / "certificates.md").read_text() == script.markdown(rows)
+    assert (FIGURES / "certificates.csv").read_text() == script.table(rows)
+
+
+def test_the_certificate_of_random_labels_is_verified_and_vacuous() -> None:
+    verdict = verify(RESULTS / "digits-random-labels-certificate" / "certificate.json")
+    assert verdict.is_valid, verdict.failures
+    assert verdict.certificate.is_vacuous
 
 
 @pytest.mark.parametrize("page", MEASURED, ids=lambda p: p.stem)

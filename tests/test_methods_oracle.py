@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from paths import experiment
 from torch import nn
 from toy import Loaded
 
@@ -21,16 +20,7 @@ HERE = Path(__file__).parent
 EXPECTED: dict[str, list[list[float]]] = json.loads((HERE / "adapters_oracle.json").read_text())["logits"]
 
 
-def _script() -> Any:
-    spec = importlib.util.spec_from_file_location("adapters_oracle", HERE.parent / "experiments" / "adapters_oracle.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-o = _script()
+o = experiment("adapters_oracle")
 OURS: dict[str, tuple[str, dict[str, object]]] = {
     "houlsby": ("houlsby", {"bottleneck": o.R}),
     "pfeiffer": ("pfeiffer", {"bottleneck": o.R}),

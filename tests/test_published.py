@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib.util
 import math
 import re
 import shlex
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import records_fake
 import synthetic
 import yaml
 from method_models import COMMON
-from paths import ROOT
+from paths import ROOT, experiment
 from toy import Loaded
 
 from intrinsic.comparison import compare, parse
@@ -40,12 +38,7 @@ TRAIN = {
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("published_check", FOLDER / "check.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return experiment("published/check")
 
 
 def read(page: Path) -> dict:

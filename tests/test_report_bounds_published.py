@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import math
-import sys
 
 import pytest
 from mpmath import mp, mpf
-from paths import ROOT
+from paths import ROOT, experiment
 
 
 @pytest.fixture(scope="module")
 def script():
-    return load("published_d90_bounds")
-
-
-def load(name):
-    """A script of experiments/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "experiments" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # its dataclasses look themselves up there
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[name]
-    return module
+    return experiment("published_d90_bounds")
 
 
 def test_the_files_are_what_the_script_makes(script):
@@ -67,7 +53,7 @@ def test_what_the_page_says_is_in_the_table(script):
 
 def test_the_page_of_our_own_runs_is_what_its_script_makes():
     """From the records and the counted errors alone: a figure's numbers and the page follow from them."""
-    runs = load("bounds_of_runs")
+    runs = experiment("bounds_of_runs")
     text, files = runs.page()
     assert (ROOT / "experiments" / "bounds_of_runs.md").read_text() == text
     for name, content in files.items():
