@@ -195,8 +195,8 @@ def notes(dearer: float) -> list[str]:
         "",
         "The test-set bound is the reference: ten thousand unseen examples say more than any bound from training data "
         "alone; SST-2's 872 do not. But SST-2's phrases are parts of shared sentences, so they are not independent, "
-        "and its test set holds whole sentences: see the assumptions in its certificate. Lotfi et al.'s column is their "
-        "bound without pretraining.",
+        "and its test set holds whole sentences: see the assumptions in its certificate. The last column but one is "
+        "Lotfi et al.'s bound without pretraining.",
     ]
 
 
