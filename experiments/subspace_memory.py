@@ -2,35 +2,36 @@
 
     python experiments/subspace_memory.py [--layers 6] [--lengths 16 64] [--batch 32]
 
-Real MiniLM (extra `offline`), random tokens, AdamW, fastfood with d = 1000, CPU. Every tensor that a step makes is
-counted by its storage for as long as it lives (a TorchDispatchMode: what the C++ of an operator takes for itself in
-passing is not seen, what autograd keeps is), and the operators' own account is checked against the process's peak
-resident memory, each method in a process of its own. Writes experiments/subspace_memory.md and .json.
+Real MiniLM (extra `offline`), random tokens, AdamW, fastfood with d = 1000, CPU. Standing is every tensor that is alive
+between two steps, as Python's collector lists them, each storage once; the peak counts every tensor that a step
+makes besides, for as long as it lives (what the C++ of an operator takes for itself in passing is not seen, what
+autograd keeps is). The process's own peak of resident memory stands beside it as a check, each method in a process of
+its own. Writes experiments/subspace_memory.md and .json.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import resource
 import time
-import weakref
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
 from intrinsic.models import load_model
 from intrinsic.spec import ModelSpec
 from intrinsic.subspace import Subspace
+from intrinsic.trial.profile import LiveBytes
 
 HERE = Path(__file__).parent
 DIM = 1000
-METHODS = {
+METHODS: dict[str, dict[str, bool]] = {
     "full fine-tuning": {},
+    "full, checkpointing": {"checkpointing": True},
     "subspace": {"subspace": True},
     "subspace, regenerate": {"subspace": True, "regenerate": True},
     "subspace, checkpointing": {"subspace": True, "checkpointing": True},
@@ -39,43 +40,18 @@ METHODS = {
 }
 
 
-class Held(TorchDispatchMode):
-    """Bytes of the storages that were made, or first seen, inside the block and are alive; and the most they were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._seen: dict[int, Any] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_iter(made):
-            if isinstance(tensor, torch.Tensor):
-                self.count(tensor)
-        return made
-
-    def count(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self._seen:
-            return
-        size = storage.nbytes()
-        self._seen[key] = weakref.finalize(storage, self._gone, key, size)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-
-    def _gone(self, key: int, size: int) -> None:
-        del self._seen[key]
-        self.now -= size
+def standing() -> list[torch.Tensor]:
+    """Every tensor that is alive in this process."""
+    gc.collect()
+    return [found for found in gc.get_objects() if issubclass(type(found), torch.Tensor)]
 
 
 def measure(name: str, given: argparse.Namespace) -> dict[str, Any]:
-    """One method, three steps: what is held before a step, at its peak, and how long the fastest took."""
+    """One method: bytes before a step and at its peak, from the second step on, and how long the fastest took."""
     how = METHODS[name]
-    loaded = load_model(ModelSpec(name="minilm", layers=given.layers), num_labels=2, problem="classification",
-                        kind="text", seed=0)  # fmt: skip
+    spec = ModelSpec(name="minilm", layers=given.layers)
+    loaded = load_model(spec, num_labels=2, problem="classification", kind="text", seed=0)
     model = loaded.model.eval() if how.get("inference") else loaded.model.train()
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
     trained = list(model.parameters())
     if how.get("subspace"):
         trained = Subspace(model, DIM, regenerate=how.get("regenerate", False)).parameters()
@@ -83,21 +59,21 @@ def measure(name: str, given: argparse.Namespace) -> dict[str, Any]:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     tokens = torch.randint(1000, 20000, (given.batch, given.length))
-    seconds = []
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    inference = bool(how.get("inference"))
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step(model, optimizer, tokens, inference=inference)  # the optimiser's state is made by the first
+    seconds, peaks, held = [], [], []
     for _ in range(3):
-        with Held() as held:
+        with LiveBytes(standing()) as live:
+            held.append(live.now)
             start = time.perf_counter()
-            step(model, optimizer, tokens, inference=bool(how.get("inference")))
+            step(model, optimizer, tokens, inference=inference)
             seconds.append(time.perf_counter() - start)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kept = sum(s.numel() * s.element_size() for p in trained for s in optimizer.state[p].values() if s.dim())
-    placed = weights if not how.get("subspace") else 2 * weights - (weights if how.get("regenerate") else 0)
+        peaks.append(live.peak)
     return {
-        "weights": weights,
-        "standing": placed + kept,
-        "step": held.peak,
-        "resident": 1024 * (after - before),
+        "standing": max(held),
+        "peak": max(peaks),
+        "resident": 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident),
         "seconds": min(seconds),
     }
 
@@ -118,17 +94,18 @@ def table(rows: list[dict[str, Any]], given: argparse.Namespace) -> str:
         "# What a training step holds",
         "",
         f"MiniLM, {given.layers} layers, batch {given.batch}, float32, AdamW, fastfood with d = {DIM}, CPU, torch "
-        f"{torch.__version__}. Standing: weights and the optimiser's state. Step: the most that a "
-        "step's own tensors hold at once. Command: `python experiments/subspace_memory.py`.",
+        f"{torch.__version__}. Standing: all tensors between two steps, weights and the optimiser's state among them; "
+        "the projection stores none. Peak: the most that is held during a step, standing included. Resident: by how "
+        "much the process's peak rose above what it held before its first step, with what operators take in passing. "
+        "Command: `python experiments/subspace_memory.py`.",
         "",
-        "| tokens | method | standing, MB | step, MB | together, MB | of full fine-tuning | resident, MB | s a step |",
-        "|---:|---|---:|---:|---:|---:|---:|---:|",
+        "| tokens | method | standing, MB | peak, MB | of full fine-tuning | resident, MB | s a step |",
+        "|---:|---|---:|---:|---:|---:|---:|",
     ]
-    full = {row["length"]: row["standing"] + row["step"] for row in rows if row["method"] == "full fine-tuning"}
+    full = {row["length"]: row["peak"] for row in rows if row["method"] == "full fine-tuning"}
     for row in rows:
-        both = row["standing"] + row["step"]
-        sizes = [f"{row['standing'] / 1e6:.0f}", f"{row['step'] / 1e6:.0f}", f"{both / 1e6:.0f}"]
-        sizes += [f"{both / full[row['length']]:.2f}", f"{row['resident'] / 1e6:.0f}", f"{row['seconds']:.2f}"]
+        sizes = [f"{row['standing'] / 1e6:.0f}", f"{row['peak'] / 1e6:.0f}", f"{row['peak'] / full[row['length']]:.2f}"]
+        sizes += [f"{row['resident'] / 1e6:.0f}", f"{row['seconds']:.2f}"]
         lines.append(f"| {row['length']} | {row['method']} | {' | '.join(sizes)} |")
     return "\n".join(lines) + "\n"
 

@@ -140,6 +140,10 @@ def test_random_labels_certify_nothing(tmp_path):
         ({"constant_errors": 1438}, "majority"),
         ({"test__errors": 10**6}, "counts"),
         ({"bounds": []}, "other-bounds"),
+        ({"full_dim": 10**9}, "full-dim"),
+        ({"statement": "It never errs."}, "statement"),
+        ({"assumptions": []}, "assumptions"),
+        ({"assumptions": ["Trust me."]}, "assumptions"),
     ],
 )
 def test_every_false_claim_is_refused_by_name(copy, changes, name):
@@ -167,7 +171,8 @@ def forged(folder: Path, **counts: int) -> None:
         asymptotic(old.subspace_dim, train["samples"]),
     )
     bounds = [row.model_dump() for row in rows]
-    tamper(folder, train=train, bounds=bounds, bound=rows[0].value)
+    said = old.statement.replace(repr(old.bound), repr(rows[0].value))
+    tamper(folder, train=train, bounds=bounds, bound=rows[0].value, statement=said)
 
 
 def test_a_lowered_count_of_examples_is_refused_however_consistent(copy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intrinsic.bench import Bench, ProjectionRow
 from intrinsic.bench.transforms import PASS
-from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, style
+from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, saved, style
 
 SIZE = (6.9, 2.7)
 COLOURS = {"fastfood": BLUE, "hashed": GREEN, "sparse": ORANGE}
@@ -23,11 +22,9 @@ LIBRARIES = {"intrinsic": BLUE, "FFHT": RED, "hadamard-transform": PURPLE}
 
 
 def render(made: Bench, device: str) -> dict[str, bytes]:
-    """{"png": ..., "pdf": ...}: the same figure twice, of one device."""
+    """{"bench-<device>.png": ..., "bench-<device>.pdf": ...}: the same figure twice."""
     with style():
-        figure = _draw(made, device)
-        plain: dict[str, Any] = {"CreationDate": None, "Creator": None, "Producer": None}
-        return {"png": _bytes(figure, "png", {"Software": None}), "pdf": _bytes(figure, "pdf", plain)}
+        return saved(_draw(made, device), f"bench-{device}")
 
 
 def _draw(made: Bench, device: str) -> Figure:
@@ -102,9 +99,3 @@ def _finish(axes: Axes, places: list[int], label: str, word: Callable[[float], s
 def _legend(axes: Axes, shown: list[tuple[str, dict[str, Any]]]) -> None:
     lines = [Line2D([], [], **how) for _, how in shown]
     axes.legend(lines, [name for name, _ in shown], loc="upper left", frameon=False, ncol=2, handlelength=1.6)
-
-
-def _bytes(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format=kind, metadata=metadata)
-    return out.getvalue()

@@ -7,19 +7,16 @@ from pathlib import Path
 from intrinsic.bench import Bench
 from intrinsic.bench.figure import render
 from intrinsic.bench.tables import markdown, to_csv, to_json
-from intrinsic.store.disk import prepare, write_atomically
+from intrinsic.store.disk import write_files
 
 
 def write_bench(made: Bench, folder: Path) -> list[Path]:
     """bench.json, bench.md, bench.csv, bench-<device>.png and .pdf. Raises StoreError if the folder refuses."""
-    prepare(folder)
     content: dict[str, str | bytes] = {
         "bench.json": to_json(made),
         "bench.md": markdown(made),
         "bench.csv": to_csv(made),
     }
     for device in sorted({row.device for row in made.projections}):
-        content.update({f"bench-{device}.{kind}": drawn for kind, drawn in render(made, device).items()})
-    for name, text in content.items():
-        write_atomically(folder / name, text)
-    return [folder / name for name in content]
+        content |= render(made, device)
+    return write_files(folder, content)

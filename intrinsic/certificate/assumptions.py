@@ -1,4 +1,7 @@
-"""What a certificate says in words, and what it takes for granted."""
+"""What a certificate says in words, and what it takes for granted.
+
+`verify` compares these words, so other words make certificates that exist invalid: that is another decoder version.
+"""
 
 from __future__ import annotations
 

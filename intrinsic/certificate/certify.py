@@ -150,7 +150,7 @@ def _certificate(bench: Bench, best: Outcome) -> Certificate:
         bits=encoded.bits,
         ledger=encoded.ledger,
         subspace_dim=dim,
-        full_dim=_full_dim(bench, message),
+        full_dim=full_dim(bench, message),
         train=Counted(**vars(counts)),
         test=Counted(**vars(held_out)),
         constant_errors=constant_errors(bench.task),
@@ -162,7 +162,7 @@ def _certificate(bench: Bench, best: Outcome) -> Certificate:
     )
 
 
-def _full_dim(bench: Bench, message: Message) -> int:
+def full_dim(bench: Bench, message: Message) -> int:
     return sizes(bench.network(bench.grid.settings[message.setting], message.seed))[1]
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from intrinsic.certificate.assumptions import assumptions_of, statement
 from intrinsic.certificate.build import rebuild
-from intrinsic.certificate.certify import constant_errors, terms_of
+from intrinsic.certificate.certify import constant_errors, full_dim, terms_of
 from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
 from intrinsic.certificate.count import MARGIN_OF_RECOUNT, Counts, count_errors
-from intrinsic.certificate.message import Encoded, decode
+from intrinsic.certificate.message import Encoded, Message, decode
 from intrinsic.certificate.networks import Bench, Network
 from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, read_bytes, read_certificate
 from intrinsic.certificate.spec import DECODER_VERSION
 from intrinsic.certificate.table import CERTIFIED, Evidence, Row, all_bounds, asymptotic, certified, reference
 from intrinsic.errors import CertificateError, IntrinsicError
+from intrinsic.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
     grid, hashes = certificate.grid, certificate.hashes
     yield _same("decoder", DECODER_VERSION, grid.decoder)
     yield _same("grid-hash", grid.sha256, hashes.grid)
-    yield _same("delta", {CERTIFIED: grid.delta}, certificate.delta)
+    yield _same_parts("delta", {CERTIFIED: grid.delta}, certificate.delta)
     yield _same("message-hash", hashlib.sha256(data).hexdigest(), hashes.message)
     try:
         message, encoded = decode(data, terms_of(grid))
@@ -70,7 +72,7 @@ def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
         yield Check("message", False, str(error))
         return
     yield _same("message-length", encoded.bits, certificate.bits, "bits")
-    yield _same("ledger", encoded.ledger, certificate.ledger)
+    yield _same_parts("ledger", encoded.ledger, certificate.ledger)
     yield _same("subspace-dim", len(message.levels), certificate.subspace_dim)
     if any(split.errors > split.samples for split in (certificate.train, certificate.test)):
         yield Check("counts", False, "more errors than examples are claimed")
@@ -85,11 +87,12 @@ def _check_bounds(certificate: Certificate, encoded: Encoded) -> Iterator[Check]
     yield _same("bound", certified(evidence), certificate.bound)
     dim, test = certificate.subspace_dim, Counts(**certificate.test.model_dump())
     rows = (*all_bounds(evidence, dim), reference(test, delta), asymptotic(dim, train.samples))
-    yield _same("other-bounds", _values(rows), _values(certificate.bounds))
+    yield _same("rows", len(rows), len(certificate.bounds), "bounds in the table")
+    yield _same_parts("other-bounds", _values(rows), _values(certificate.bounds))
 
 
-def _values(rows: tuple[Row, ...]) -> dict[str, tuple[float, float]]:
-    return {row.name: (row.value, row.bits) for row in rows}
+def _values(rows: tuple[Row, ...]) -> dict[str, str]:
+    return {row.name: f"{row.value!r} at {row.bits!r} bits" for row in rows}
 
 
 def _guarded(certificate: Certificate, data: bytes, data_dir: str | None) -> list[Check]:
@@ -115,10 +118,23 @@ def _check_function(certificate: Certificate, data: bytes, data_dir: str | None)
         return
     yield _same("majority", constant_errors(bench.task), certificate.constant_errors, "errors of a constant answer")
     network = rebuild(bench, message)
+    yield from _check_words(certificate, bench.task, message)
+    yield _same("full-dim", full_dim(bench, message), certificate.full_dim, "parameters")
     found = _same("weights-hash", network.weights_sha256, certificate.hashes.weights)
     yield found
     if found.passed:
         yield from _check_counts(network, certificate)
+
+
+def _check_words(certificate: Certificate, task: Task, message: Message) -> Iterator[Check]:
+    """What is claimed in words is what the numbers say, and nothing that it takes for granted is left out."""
+    grid = certificate.grid
+    yield _same("statement", statement(certificate.bound, grid.delta, task), certificate.statement)
+    assumed = assumptions_of(grid, task, grid.settings[message.setting])
+    missing = [line for line in assumed if line not in certificate.assumptions]
+    more = [line for line in certificate.assumptions if line not in assumed]
+    told = "; ".join([*(f"missing: {line}" for line in missing), *(f"not ours: {line}" for line in more)])
+    yield Check("assumptions", not told, told or f"{len(assumed)}, none left out")
 
 
 def _check_counts(network: Network, certificate: Certificate) -> Iterator[Check]:
@@ -137,6 +153,23 @@ def _same(name: str, expected: object, got: object, unit: str = "") -> Check:
     if expected == got:
         return Check(name, True, f"{_short(expected)} {unit}".rstrip())
     return Check(name, False, f"expected {_short(expected)} {unit}".rstrip() + f", got {_short(got)}")
+
+
+def _same_parts(name: str, expected: Mapping[str, object], got: Mapping[str, object]) -> Check:
+    """As `_same`; what differs is named alone."""
+    if expected == got:
+        return Check(name, True, _parts(expected))
+    wrong = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]
+    return Check(
+        name,
+        False,
+        f"expected {_parts({key: expected.get(key, 'none') for key in wrong})}, "
+        f"got {_parts({key: got.get(key, 'none') for key in wrong})}",
+    )
+
+
+def _parts(parts: Mapping[str, object]) -> str:
+    return _short(", ".join(f"{key} {value}" for key, value in parts.items()))
 
 
 def _short(value: object) -> str:
