@@ -48,7 +48,7 @@ def show(console: Console, made: Bench) -> None:
 
 
 def _print(console: Console, header: Sequence[str], body: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column, values in zip(header, zip(*body, strict=True), strict=True):
         numbers = all(value[0].isdigit() for value in values)
         table.add_column(column, justify="right" if numbers else "left", no_wrap=True)

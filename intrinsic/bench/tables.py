@@ -13,8 +13,8 @@ from intrinsic.bench.transforms import OURS, PASS
 
 Rows = list[tuple[str, ...]]
 TRANSFORMS = ("device", "rows x p", "library", "ms", "x pass", "x intrinsic")
-PROJECTIONS = ("device", "projection", "d", "n", "kernels", "pass", "forward", "x pass", "adjoint", "x pass")
-"""Times in milliseconds; `auto` kernels are those that a user gets."""
+PROJECTIONS = ("device", "projection", "d", "n, M", "pass", "forward", "x pass", "adjoint", "x pass")
+"""Times in milliseconds, by the kernels that a user gets unless others are named; n in millions."""
 
 
 def transform_rows(made: Bench) -> Rows:
@@ -38,10 +38,9 @@ def projection_rows(made: Bench) -> Rows:
     return [
         (
             _where(row),
-            row.case.name,
+            _who(row),
             str(row.case.d),
-            f"{row.case.n / 1e6:g} M",
-            row.case.path,
+            f"{row.case.n / 1e6:.3g}",
             _ms(row.floor.best),
             _ms(row.forward.best),
             f"{row.forward.best / row.floor.best:.1f}",
@@ -78,7 +77,7 @@ def markdown(made: Bench) -> str:
             "",
             "## W = W_0 + lambda P theta (forward) and P^T g (adjoint)",
             "",
-            *_table(PROJECTIONS, projection_rows(made), 5),
+            *_table(PROJECTIONS, projection_rows(made), 2),
             "",
         ]
     )
@@ -94,13 +93,16 @@ def to_csv(made: Bench) -> str:
             write(("fwht", t.device, t.threads, t.rows * t.p, t.p, name, timing.best, t.times[PASS].best))
     for p in made.projections:
         for kind, timing in (("forward", p.forward), ("adjoint", p.adjoint)):
-            who = p.case.name if p.case.path == "auto" else f"{p.case.name}, {p.case.path}"
-            write((kind, p.device, p.threads, p.case.n, p.case.d, who, timing.best, p.floor.best))
+            write((kind, p.device, p.threads, p.case.n, p.case.d, _who(p), timing.best, p.floor.best))
     return out.getvalue()
 
 
 def to_json(made: Bench) -> str:
     return json.dumps(asdict(made), indent=1) + "\n"
+
+
+def _who(row: ProjectionRow) -> str:
+    return row.case.name if row.case.path == "auto" else f"{row.case.name}, {row.case.path}"
 
 
 def _where(row: TransformRow | ProjectionRow) -> str:
