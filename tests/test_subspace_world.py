@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,11 +69,15 @@ def worker(rank: int, folder: str) -> None:
         model(mine).pow(2).mean().backward()
         optimizer.step()
     torch.save({"sent": sent, "state": subspace.state_dict()}, f"{folder}/{rank}.pt")
+    # DDP must go first. Were it the last to hold the group, the group would be closed under Python's lock while gloo's
+    # thread waits for that lock to free a tensor: neither would ever end.
+    del model
+    gc.collect()
     dist.destroy_process_group()
 
 
 def counted(sent, bucket):  # type: ignore[no-untyped-def]  # DDP wants annotations that are no strings, or none
-    """Average over the processes, here and now: a future with a Python callback can deadlock gloo's shutdown."""
+    """Average over the processes, here and now."""
     sent.append(bucket.buffer().numel())
     dist.all_reduce(bucket.buffer().div_(WORLD))
     done: torch.futures.Future[Tensor] = torch.futures.Future()
