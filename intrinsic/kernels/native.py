@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from intrinsic.errors import UnknownName
-from intrinsic.kernels import tables
+from intrinsic.kernels import memory, tables
 from intrinsic.kernels.chunks import ROWS_A_UNIT, adjoint_size, forward_size
 from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import block_size
@@ -30,8 +30,6 @@ INSTRUCTION_SETS = ("avx512", "avx2", "plain")
 _LEAST_BLOCK = 128
 _TOTALS = 1 << 25
 """Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
-_FRESH_FLOATS = 1 << 23
-"""Tensors of 32 MiB and more come from fresh memory each time (the C library keeps none so large), page by page."""
 
 _forced: str | None = None
 
@@ -121,8 +119,6 @@ def _library() -> Any:
     library.intrinsic_kernels.restype = ctypes.POINTER(_Kernels)
     library.intrinsic_kernels.argtypes = [ctypes.c_char_p]
     library.intrinsic_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
-    library.intrinsic_large_pages.argtypes = [ctypes.c_void_p, ctypes.c_uint64]
-    library.intrinsic_large_pages.restype = None
     return library
 
 
@@ -225,7 +221,7 @@ def _sparse_job(seed: int, dim: int, words: Any, magnitude: Tensor) -> _Job:
 
 
 def _forward(kernel: int, theta: Tensor, unit: int, pieces: Sequence[Piece], job: _Job) -> list[Tensor]:
-    made = [_empty(piece.n) for piece in pieces]
+    made = [memory.empty(piece.n) for piece in pieces]
     tasks, first = (_Task * len(pieces))(), 0
     for task, piece, out in zip(tasks, pieces, made, strict=True):
         fused, size = piece.fused(theta.dtype), forward_size(unit)
@@ -240,13 +236,6 @@ def _forward(kernel: int, theta: Tensor, unit: int, pieces: Sequence[Piece], job
         (out if piece.start is None else out.view(piece.start.shape)) if piece.fused(theta.dtype) else piece.moved(out)
         for piece, out in zip(pieces, made, strict=True)
     ]
-
-
-def _empty(n: int) -> Tensor:
-    out = torch.empty(n)
-    if n >= _FRESH_FLOATS:
-        _library().intrinsic_large_pages(out.data_ptr(), 4 * n)
-    return out
 
 
 def _adjoint(kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: _Job) -> Tensor:

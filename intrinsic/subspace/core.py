@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
+from intrinsic.kernels.memory import recycled
 from intrinsic.projections import Projection, make_projection
 from intrinsic.subspace.layout import Entry, Slot
 from intrinsic.subspace.regenerate import Loans, Weight, clear, lenders
@@ -189,15 +190,21 @@ class Core(nn.Module):
                 self.materialise()
 
     def materialise(self) -> None:
-        """W = W_0 + lambda P theta_d for every target, with the graph back to theta_d, in any grad mode."""
-        with torch.inference_mode(False), torch.enable_grad(), full_precision(self.theta):
+        """W = W_0 + lambda P theta_d for every target, with the graph back to theta_d, in any grad mode.
+
+        A layer's old weights go before its new ones are made, and their memory serves again.
+        """
+        with torch.inference_mode(False), torch.enable_grad(), full_precision(self.theta), recycled():
             lambdas = None if self.lambdas is None else self.lambdas.detach().clone()
-            point = Point(self.theta.detach().clone(), lambdas)
-            layers = self.layers if self._loans is None else ()
-            weights = [w for layer in layers for w in self._layer_weights(layer, point)]
-        for weight, slots in zip(weights, self._owned(), strict=self._loans is None):
-            for owner, attribute in slots:
-                owner.__dict__[attribute] = weight
+            point, self._point = Point(self.theta.detach().clone(), lambdas), None
+            held = iter(self._owned())
+            for layer in self.layers if self._loans is None else ():
+                places = [next(held) for _ in layer.targets]
+                for target, slots in zip(layer.targets, places, strict=True):
+                    clear(slots, target.base)
+                for weight, slots in zip(self._layer_weights(layer, point), places, strict=True):
+                    for owner, attribute in slots:
+                        owner.__dict__[attribute] = weight
         self._point, self._stamp = point, self._current_stamp()
         self.materialisations += 1
 

@@ -1,19 +1,11 @@
-/* What Python calls: the kernels that this processor can run, threads to run them on, and large pages. */
-
-#if defined(__linux__)
-#define _DEFAULT_SOURCE /* madvise */
-#endif
+/* What Python calls: the kernels that this processor can run, and threads to run them on. */
 
 #include "native.h"
 
 #include <pthread.h>
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define MOST_THREADS 256
-#define LARGE_PAGE ((uintptr_t)1 << 21)
 
 /* The kernels called `name` (avx512, avx2, plain); NULL where the processor, or this build, has none. */
 EXPORT const struct kernels *intrinsic_kernels(const char *name) {
@@ -54,15 +46,4 @@ EXPORT int intrinsic_run(int (*kernel)(void *), void *job, int threads) {
         failed |= call[i].failed;
     }
     return failed;
-}
-
-/* Ask for large pages under memory that has not been touched yet: a fault for 2 MiB instead of 512 for 4 KiB each. */
-EXPORT void intrinsic_large_pages(void *memory, uint64_t bytes) {
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    uintptr_t first = ((uintptr_t)memory + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1);
-    uintptr_t last = ((uintptr_t)memory + bytes) & ~(LARGE_PAGE - 1);
-    if (first < last) madvise((void *)first, last - first, MADV_HUGEPAGE);
-#else
-    (void)memory, (void)bytes;
-#endif
 }

@@ -2,18 +2,20 @@
 
 #define TABLE_MASK 0xFFFu
 #define SPREAD_SHIFT 12
-#define SIGN 0x80000000u
 #define PERMUTATION_ROUNDS 4
 #define FIXED_POINT 65536.0
 #define EXACT (1 << 17) /* gaussians whose squares sum to less than 2^21 */
 #define IN_CACHE (1 << 15) /* floats of one block's vector that stay in the second-level cache */
 #define NARROW (1 << 16) /* the largest p whose positions fit 16 bits */
 
-/* Round r of pi: x <- x factor[r] + offset[r] mod p, x <- x xor x >> shift. `undo` are the affine maps backwards. */
+/* pi, round by round x <- x factor + offset mod p, x <- x xor floor(x / 2^shift), or its inverse. 2 shift >= log2 p, so the
+ * xor is its own inverse, and both directions are: `before`, then four times the xor and one of `after`. */
+struct affine {
+    uint32_t factor, offset;
+};
 struct permutation {
-    uint32_t factor[PERMUTATION_ROUNDS], offset[PERMUTATION_ROUNDS];
-    uint32_t undo_factor[PERMUTATION_ROUNDS], undo_offset[PERMUTATION_ROUNDS];
-    uint32_t mask, shift;
+    struct affine before, after[PERMUTATION_ROUNDS];
+    int log2, shift; /* of p */
 };
 
 struct block {
@@ -31,62 +33,79 @@ static uint32_t inverse_mod_2_32(uint32_t odd) {
     return x;
 }
 
-static struct permutation permutation_of(int64_t j, int64_t p, const struct stream *s) {
+static struct affine undone(struct affine a) {
+    uint32_t back = inverse_mod_2_32(a.factor);
+    return (struct affine){back, -a.offset * back};
+}
+
+static struct permutation permutation_of(int64_t j, int64_t p, int undo, const struct stream *s) {
+    const struct affine same = {1, 0};
     uint32_t w[4 * LANES] __attribute__((aligned(64)));
-    struct permutation pi = {.mask = (uint32_t)(p - 1), .shift = (uint32_t)(__builtin_ctzll((uint64_t)p) + 1) / 2};
+    int log2 = __builtin_ctzll((uint64_t)p);
+    struct permutation pi = {.before = same, .log2 = log2, .shift = (log2 + 1) / 2};
     stream_words(w, 4 * (uint64_t)j, LANES, SECOND, s);
     for (int r = 0; r < PERMUTATION_ROUNDS; r++) {
-        pi.factor[r] = w[2 * r] | 1;
-        pi.offset[r] = w[2 * r + 1];
-        pi.undo_factor[r] = inverse_mod_2_32(pi.factor[r]);
-        pi.undo_offset[r] = -pi.offset[r] * pi.undo_factor[r];
+        struct affine of_round = {w[2 * r] | 1, w[2 * r + 1]};
+        if (undo)
+            pi.after[PERMUTATION_ROUNDS - 1 - r] = undone(of_round);
+        else
+            *(r ? &pi.after[r - 1] : &pi.before) = of_round;
     }
+    if (!undo) pi.after[PERMUTATION_ROUNDS - 1] = same;
     return pi;
 }
 
-/* The rounds of pi, or of its inverse, on a vector of positions. 2 shift >= log2 p, so x xor x >> shift is its own
- * inverse. */
-#define ROUNDS(x, number, pi, undo)                                                                    \
-    UNROLL for (int r = 0; r < PERMUTATION_ROUNDS; r++) {                                              \
-        int s = PERMUTATION_ROUNDS - 1 - r;                                                            \
-        if (undo) x ^= x >> (number)(pi)->shift;                                                       \
-        x = x * (number)(undo ? (pi)->undo_factor[s] : (pi)->factor[r]);                               \
-        x = (x + (number)(undo ? (pi)->undo_offset[s] : (pi)->offset[r])) & (number)(pi)->mask;        \
-        if (!undo) x ^= x >> (number)(pi)->shift;                                                      \
-    }
+/* What pi, or its inverse, brings to the places i ... i + LANES - 1; gauss may be NULL: ones. */
+INLINE void bring(const float *from, vi at, const float *gauss, float *to, int64_t i) {
+    vf x = gather(from, at);
+    if (gauss) x *= LOAD(gauss + i);
+    STORE(to + i, x);
+}
 
-/* at[0], at[1] = pi, or its inverse, of i, ..., i + 2 LANES - 1. For p <= 2^16 in 16-bit arithmetic, of which
- * a vector holds twice as many. */
-INLINE void permuted(const struct permutation *pi, int64_t i, int undo, int narrow, vi at[2]) {
-    if (narrow) {
-        vh x = counting_halves() + (uint16_t)i;
-        ROUNDS(x, uint16_t, pi, undo)
-        widen(x, at);
-        return;
-    }
-    for (int k = 0; k < 2; k++) {
-        vi x = counting_from((uint32_t)(i + k * LANES));
-        ROUNDS(x, uint32_t, pi, undo)
-        at[k] = x;
+/* v = G Pi u, or u = Pi^T v, for p <= 2^16: positions in lanes of 16 bits, the low half of a word one of the first LANES,
+ * the high half one of the next. They stand in the top bits of their lanes, where products and sums are modulo p by
+ * themselves; the shift leaves bits below, which `top` takes off. The loop works on copies of what it only reads: the
+ * compiler would otherwise read it again after every store. */
+INLINE void permute_narrow(const struct block *b, int undo) {
+    const struct permutation pi = b->pi;
+    const float *gauss = undo ? NULL : b->gauss, *from = undo ? b->v : b->u;
+    float *to = undo ? b->u : b->v;
+    const int low = 16 - pi.log2;
+    const uint16_t top = (uint16_t)(0xFFFFu << low), step = (uint16_t)(2 * LANES * pi.before.factor << low);
+    vh x = counting_apart() * (uint16_t)(pi.before.factor << low) + (uint16_t)(pi.before.offset << low);
+    for (int64_t i = 0, p = b->p; i < p; i += 2 * LANES, x += step) {
+        vh y = x;
+        UNROLL for (int r = 0; r < PERMUTATION_ROUNDS; r++) {
+            y ^= shift_halves_right(y, pi.shift) & top;
+            if (undo || r + 1 < PERMUTATION_ROUNDS)
+                y = y * (uint16_t)pi.after[r].factor + (uint16_t)(pi.after[r].offset << low);
+        }
+        bring(from, shift_right((vi)y & 0xFFFF, low), gauss, to, i);
+        bring(from, shift_right((vi)y, 16 + low), gauss, to, i + LANES);
     }
 }
 
-/* v = G Pi u, or u = Pi^T v. The loops below work on copies of what they only read: the compiler would otherwise
- * read it again after every store. */
-INLINE void permute(const struct block *b, int undo, int narrow) {
+/* The same for any p, positions in lanes of 32 bits */
+INLINE void permute_wide(const struct block *b, int undo) {
     const struct permutation pi = b->pi;
-    const float *g = b->gauss, *from = undo ? b->v : b->u;
+    const float *gauss = undo ? NULL : b->gauss, *from = undo ? b->v : b->u;
     float *to = undo ? b->u : b->v;
-    for (int64_t i = 0, p = b->p; i < p; i += 2 * LANES) {
-        vi at[2];
-        permuted(&pi, i, undo, narrow, at);
-        for (int k = 0; k < 2; k++) {
-            int64_t j = i + k * LANES;
-            vf x = gather(from, at[k]);
-            if (!undo) x *= LOAD(g + j);
-            STORE(to + j, x);
+    const uint32_t mask = (uint32_t)(b->p - 1);
+    for (int64_t i = 0, p = b->p; i < p; i += LANES) {
+        vi y = (counting_from((uint32_t)i) * pi.before.factor + pi.before.offset) & mask;
+        UNROLL for (int r = 0; r < PERMUTATION_ROUNDS; r++) {
+            y ^= shift_right(y, pi.shift);
+            y = (y * pi.after[r].factor + pi.after[r].offset) & mask;
         }
+        bring(from, y, gauss, to, i);
     }
+}
+
+INLINE void permute(const struct block *b, int undo) {
+    if (b->p <= NARROW)
+        permute_narrow(b, undo);
+    else
+        permute_wide(b, undo);
 }
 
 /* Sum of squares of n gaussians in units of 2^-32; n <= EXACT, so that doubles hold it exactly. */
@@ -95,7 +114,7 @@ INLINE uint64_t squares(const float *gauss, int64_t n) {
     for (int64_t i = 0; i < n; i += 2 * LANES)
         UNROLL for (int k = 0; k < 4; k++) {
             half_vd x = doubles(gauss + i + k * LANES / 2);
-            total[k] += x * x;
+            total[k] = plus_square(total[k], x);
         }
     double sum = 0;
     for (int l = 0; l < LANES / 2; l++) sum += total[0][l] + total[1][l] + total[2][l] + total[3][l];
@@ -109,10 +128,11 @@ INLINE void open_block(struct block *b, int64_t j, const float *theta, const flo
     const float *table = b->job->gauss;
     float *words = b->words_, *gauss = b->gauss, *u = b->u;
     const int64_t p = b->p, q = p / 4;
-    b->pi = permutation_of(j, p, b->stream); /* a long chain of its own: first, so that the loop hides it */
+    const struct opening values = opening_of((uint64_t)(j * q), VALUES, &s);
+    b->pi = permutation_of(j, p, !theta, b->stream); /* a long chain of its own: first, so that the loop hides it */
     for (int64_t i = 0; i < q; i += LANES) {
         vi w[4];
-        philox_run((uint64_t)(j * q + i), VALUES, &s, w);
+        philox_run((uint64_t)(j * q + i), &values, &s, w);
         UNROLL for (int l = 0; l < 4; l++) {
             int64_t at = l * q + i;
             if (soon) __builtin_prefetch(soon + at, 0, 2);
@@ -152,10 +172,7 @@ static void forward_block(struct block *b, const struct task *t, int64_t j) {
     open_block(b, j, b->job->theta, start);
     transform(b->u, b->p);
     b->v = b->gauss; /* read and written at the same place */
-    if (b->p <= NARROW)
-        permute(b, 0, 1);
-    else
-        permute(b, 0, 0);
+    permute(b, 0);
     transform(b->v, b->p);
     if (rows < b->p) { /* the last block is cut: by way of u, which is free by now */
         if (start) start = memcpy(b->u, start, sizeof(float) * (size_t)rows);
@@ -191,10 +208,7 @@ static void adjoint_block(struct block *b, const struct task *t, int64_t j, doub
     spread(b, grad, 1, NULL, b->v);
     transform(b->v, b->p);
     for (int64_t i = 0; i < b->p; i += LANES) STORE(b->v + i, LOAD(b->gauss + i) * LOAD(b->v + i));
-    if (b->p <= NARROW)
-        permute(b, 1, 1);
-    else
-        permute(b, 1, 0);
+    permute(b, 1);
     transform(b->u, b->p);
     close_adjoint(b, total);
 }

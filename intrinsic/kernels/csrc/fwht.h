@@ -59,12 +59,10 @@ INLINE void first_pass_n(int n, float *x, int64_t p, int ahead) {
     for (int64_t b = 0; b < p; b += n * LANES) {
         vf r[16];
         UNROLL for (int i = 0; i < n; i++) {
-            r[i] = LOAD_LOOSE(x + b + i * LANES);
+            r[i] = load_transformed(x + b + i * LANES);
             if (ahead) __builtin_prefetch(x + b + i * LANES + p, 1, 2);
         }
-        if (n == 1) r[0] = lane_stages(r[0], 4);
-        UNROLL for (int i = 0; i + 1 < n; i += 2) pair_stages(&r[i], &r[i + 1]);
-        vector_stages(r, 2, n);
+        vector_stages(r, 1, n);
         UNROLL for (int i = 0; i < n; i++) STORE_LOOSE(x + b + i * LANES, r[i]);
     }
 }

@@ -7,12 +7,13 @@
 
 INLINE vf gather(const float *table, vi index) { return _mm256_i32gather_ps(table, (__m256i)index, 4); }
 
-INLINE void widen(vh x, vi out[2]) {
-    out[0] = (vi)_mm256_cvtepu16_epi32(_mm256_castsi256_si128((__m256i)x));
-    out[1] = (vi)_mm256_cvtepu16_epi32(_mm256_extracti128_si256((__m256i)x, 1));
-}
+INLINE vi shift_right(vi x, int k) { return x >> k; }
+
+INLINE vh shift_halves_right(vh x, int k) { return x >> k; }
 
 INLINE half_vd doubles(const float *x) { return (half_vd)_mm256_cvtps_pd(_mm_load_ps(x)); }
+
+INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
 INLINE vq mul_even(vi a, vi b) { return (vq)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 
@@ -45,12 +46,8 @@ INLINE vf lane_stages(vf x, int stages) {
     return x;
 }
 
-/* Stages h = 1, 2, ..., LANES of two neighbouring vectors. */
-INLINE void pair_stages(vf *a, vf *b) {
-    vf x = lane_stages(*a, 3), y = lane_stages(*b, 3);
-    *a = x + y;
-    *b = x - y;
-}
+/* The vector at x after all its lanes' stages. */
+INLINE vf load_transformed(const float *x) { return lane_stages(LOAD_LOOSE(x), 3); }
 
 /* Rows l = 0..3 hold lane l of 8 counters; written out counter by counter. */
 INLINE void store_counters(uint32_t *out, const vi lane[4]) {

@@ -7,16 +7,20 @@
 
 INLINE vf gather(const float *table, vi index) { return _mm512_i32gather_ps((__m512i)index, table, 4); }
 
-INLINE void widen(vh x, vi out[2]) {
-    out[0] = (vi)_mm512_cvtepu16_epi32(_mm512_castsi512_si256((__m512i)x));
-    out[1] = (vi)_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64((__m512i)x, 1));
-}
+/* Shifts by a count known at run time only; with a count a lane they are one instruction, with one count two. */
+INLINE vi shift_right(vi x, int k) { return (vi)_mm512_srlv_epi32((__m512i)x, _mm512_set1_epi32(k)); }
+
+INLINE vh shift_halves_right(vh x, int k) { return (vh)_mm512_srlv_epi16((__m512i)x, _mm512_set1_epi16((short)k)); }
 
 INLINE half_vd doubles(const float *x) { return (half_vd)_mm512_cvtps_pd(_mm256_load_ps(x)); }
 
+INLINE half_vd plus_square(half_vd sum, half_vd x) {
+    return (half_vd)_mm512_fmadd_pd((__m512d)x, (__m512d)x, (__m512d)sum);
+}
+
 INLINE vq mul_even(vi a, vi b) { return (vq)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 
-INLINE vi odd_to_even(vi a) { return (vi)_mm512_srli_epi64((__m512i)a, 32); }
+INLINE vi odd_to_even(vi a) { return (vi)_mm512_shuffle_epi32((__m512i)a, _MM_PERM_DDBB); }
 
 /* even's upper halves and odd's upper halves, interleaved: 16 high words of 16 products */
 INLINE vi high_halves(vq even, vq odd) {
@@ -31,28 +35,29 @@ INLINE vq xor3(vq a, vq b, vq c) {
     return (vq)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
 }
 
-INLINE vf butterfly(vf x, vf partner, __mmask16 upper) {
-    return _mm512_mask_sub_ps(_mm512_add_ps(partner, x), upper, partner, x);
+/* partner + sign x, rounded once: partner + x where sign is 1, partner - x where it is -1 */
+INLINE vf butterfly(vf x, vf partner, vf sign) { return _mm512_fmadd_ps(x, sign, partner); }
+
+#define SIGNS(bit) (__m512)(each(0x3F800000u) | (((counting_from(0) & (bit)) != 0) & SIGN))
+
+/* Stages h = 2, 4, 8 of the transform among the lanes of one vector, as many as are asked for. */
+INLINE vf further_lane_stages(vf x, int stages) {
+    if (stages > 1) x = butterfly(x, _mm512_permute_ps(x, 0x4E), SIGNS(2));
+    if (stages > 2) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0xB1), SIGNS(4));
+    if (stages > 3) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4E), SIGNS(8));
+    return x;
 }
 
 /* Stages h = 1, 2, ... of the transform among the lanes of one vector. */
 INLINE vf lane_stages(vf x, int stages) {
-    if (stages > 0) x = butterfly(x, _mm512_permute_ps(x, 0xB1), 0xAAAA);
-    if (stages > 1) x = butterfly(x, _mm512_permute_ps(x, 0x4E), 0xCCCC);
-    if (stages > 2) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0xB1), 0xF0F0);
-    if (stages > 3) x = butterfly(x, _mm512_shuffle_f32x4(x, x, 0x4E), 0xFF00);
-    return x;
+    if (stages > 0) x = butterfly(x, _mm512_permute_ps(x, 0xB1), SIGNS(1));
+    return further_lane_stages(x, stages);
 }
 
-/* Stages h = 1, 2, ..., LANES of two neighbouring vectors. */
-INLINE void pair_stages(vf *a, vf *b) {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-    UNROLL for (int stage = 0; stage < 5; stage++) { /* each moves the lowest bit of the index to the top */
-        vf low = _mm512_permutex2var_ps(*a, even, *b), high = _mm512_permutex2var_ps(*a, odd, *b);
-        *a = low + high;
-        *b = low - high;
-    }
+/* The vector at x after stages 1 ... 8: what the first one moves between lanes, the load does on its way. */
+INLINE vf load_transformed(const float *x) {
+    vf even = _mm512_moveldup_ps(_mm512_loadu_ps(x)), odd = _mm512_movehdup_ps(_mm512_loadu_ps(x));
+    return further_lane_stages(butterfly(odd, even, SIGNS(1)), 4);
 }
 
 /* Rows l = 0..3 hold lane l of 16 counters; written out counter by counter. */

@@ -9,12 +9,13 @@ INLINE vf gather(const float *table, vi index) {
     return (vf){table[index[0]], table[index[1]], table[index[2]], table[index[3]]};
 }
 
-INLINE void widen(vh x, vi out[2]) {
-    out[0] = (vi){x[0], x[1], x[2], x[3]};
-    out[1] = (vi){x[4], x[5], x[6], x[7]};
-}
+INLINE vi shift_right(vi x, int k) { return x >> k; }
+
+INLINE vh shift_halves_right(vh x, int k) { return x >> k; }
 
 INLINE half_vd doubles(const float *x) { return (half_vd){x[0], x[1]}; }
+
+INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
 INLINE vq mul_even(vi a, vi b) { return (vq){(uint64_t)a[0] * b[0], (uint64_t)a[2] * b[2]}; }
 
@@ -37,12 +38,8 @@ INLINE vf lane_stages(vf x, int stages) {
     return x;
 }
 
-/* Stages h = 1, 2, ..., LANES of two neighbouring vectors. */
-INLINE void pair_stages(vf *a, vf *b) {
-    vf x = lane_stages(*a, 2), y = lane_stages(*b, 2);
-    *a = x + y;
-    *b = x - y;
-}
+/* The vector at x after all its lanes' stages. */
+INLINE vf load_transformed(const float *x) { return lane_stages(LOAD_LOOSE(x), 2); }
 
 /* Rows l = 0..3 hold lane l of 4 counters; written out counter by counter. */
 INLINE void store_counters(uint32_t *out, const vi lane[4]) {

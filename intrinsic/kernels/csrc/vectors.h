@@ -12,6 +12,8 @@ typedef double half_vd __attribute__((vector_size(4 * LANES), may_alias));
 typedef uint16_t vh __attribute__((vector_size(4 * LANES), may_alias));
 typedef float loose_vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
+#define SIGN 0x80000000u
+
 #define LOAD(p) (*(const vf *)(p))
 #define STORE(p, x) (*(vf *)(p) = (x))
 #define LOAD_LOOSE(p) ((vf) * (const loose_vf *)(p))
@@ -29,8 +31,9 @@ INLINE vi counting_from(uint32_t x) {
     return lane + x;
 }
 
-INLINE vh counting_halves(void) {
+/* 0 ... LANES - 1 in the low halves of words, LANES ... 2 LANES - 1 in the high ones */
+INLINE vh counting_apart(void) {
     vh lane;
-    for (int i = 0; i < 2 * LANES; i++) lane[i] = (uint16_t)i;
+    for (int i = 0; i < 2 * LANES; i++) lane[i] = (uint16_t)(i / 2 + i % 2 * LANES);
     return lane;
 }
