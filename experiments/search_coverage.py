@@ -27,6 +27,7 @@ SCENARIOS = {
     Scenario("rate wrong by four", penalty=(2.0, 5.0), best_rate=4.0): 0.2,
     Scenario("heavy tails (t, 4 df)", tails=4.0): 0.2,
     Scenario("baseline quieter by three", baseline_noise=1 / 3): 0.1,
+    Scenario("baseline quieter by ten", baseline_noise=1 / 10): 0.1,
     Scenario("baseline noisier by three", baseline_noise=3.0): 0.1,
     Scenario("crossing near an end", d90=(4.5, 7.0)): 0.1,
     Scenario("five seeds", spec=SearchSpec(seeds=5), baseline_seeds=(5,)): 0.1,

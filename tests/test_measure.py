@@ -402,7 +402,7 @@ def test_a_metric_that_is_better_when_lower(tmp_path):
     assert [p.score for p in lower.search.points] == pytest.approx([1 - p.score for p in higher.search.points])
     assert [p.score for p in lower.search.points] == [row.score for row in lower.trials if row.role == "search"]
     assert all(point.low <= point.mean <= point.high for point in lower.search.fit)
-    assert f"reaches the target {lower.target:.4g};" in lower.search.message
+    assert f"reaches the target {lower.target:.4g}" in lower.search.message
     with pytest.raises(SpecError, match="target 'own' is a share of a score, but error is better when lower"):
         measure(spec(), tmp_path / "own", runner=lower_is_better)
 

@@ -93,6 +93,12 @@ def _edited_spec(path):
     path.write_text(json.dumps(content))
 
 
+def _impossible_score(path):
+    content = json.loads(path.read_text())
+    content["train"] |= {"metric": "accuracy", "score": 1.7}
+    path.write_text(json.dumps(content))
+
+
 def _newer_schema(path):
     content = json.loads(path.read_text())
     content["meta"]["schema_version"] = 99
@@ -109,6 +115,7 @@ def _newer_schema(path):
         (_empty, "Invalid JSON"),
         (_other_trial, "it holds trial"),
         (_edited_spec, "its spec has the id .*: edited, or written by another version"),
+        (_impossible_score, "its accuracy is 1.7, which lies outside of 0 to 1"),
         (_newer_schema, "schema version 99, this program reads 1"),
     ],
 )

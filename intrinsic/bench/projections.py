@@ -12,6 +12,7 @@ from torch import Tensor
 from intrinsic import kernels
 from intrinsic.bench.timing import Timing, in_turn
 from intrinsic.kernels import native
+from intrinsic.kernels.memory import recycled
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import make_projection
 
@@ -89,8 +90,10 @@ def measure_projection(case: Case, vectors: Vectors, seconds: float) -> Projecti
 
 @contextmanager
 def _using(path: str) -> Iterator[None]:
+    """As in training: W takes the memory of the W before it."""
     backend, _, instructions = path.partition(" ")
     with ExitStack() as stack:
+        stack.enter_context(recycled())
         stack.enter_context(kernels.only(backend))
         if instructions:
             stack.enter_context(native.only_instructions(instructions))

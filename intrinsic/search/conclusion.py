@@ -123,15 +123,24 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
     sure = f"with {ledger.spec.confidence:.0%} confidence"
     if low is not None and high is not None:
         return f"d={d} reaches the target {ledger.target}; {sure} the crossing is in {low:.4g} to {high:.4g}"
-    side, flag = ("below", "lower --low") if low is None else ("above", "raise --high")
+    side = "above" if low is not None else "below" if high is not None else "on either side of"
+    flags = [_lower(ledger)] * (low is None) + [_higher(ledger)] * (high is None)
     return (
-        f"d={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the bracket: "
-        f"{flag}, or run more seeds of the baseline and of each dimension"
+        f"d={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the dimensions tried: "
+        f"{' and '.join(flags)}, or run more seeds of the baseline and of each dimension"
     )
 
 
+def _lower(ledger: Ledger) -> str:
+    return "give smaller dimensions to --grid" if ledger.spec.grid else "lower --low"
+
+
+def _higher(ledger: Ledger) -> str:
+    return "give larger dimensions to --grid" if ledger.spec.grid else "raise --high"
+
+
 def _lowest(ledger: Ledger, d: int) -> str:
-    return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target}: lower --low"
+    return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target}: {_lower(ledger)}"
 
 
 def _unmet(ledger: Ledger) -> str:
@@ -139,7 +148,7 @@ def _unmet(ledger: Ledger) -> str:
     target, up_to = f"the target {ledger.target}", f"up to d={max(point.d for point in ledger.points)}"
     best = max(ledger.cells(), key=lambda cell: cell.mean)
     mean = ledger.target.shown(best.mean)
-    remedies = "raise --high, train longer, or lower --fraction"
+    remedies = f"{_higher(ledger)}, train longer, or lower --fraction"
     if ledger.reached(best.d):
         claim = f"the fitted curve does not reach {target} {up_to}, though the mean {mean} at d={best.d} does"
         remedies = f"raise --seeds to settle it, else {remedies}"

@@ -3,14 +3,14 @@
 Model, with x = log2 d and R the range of all scores seen:
 
     score at d  =  f(x) + eps,                 eps ~ N(0, sigma^2)
-    baseline    =  mu_B + eps_B,               eps_B ~ N(0, (rho sigma)^2), rho near 1
+    baseline    =  mu_B + eps_B,               eps_B ~ N(0, (rho sigma)^2)
     f(x)        =  a + b (x - x_mid) + g(x),   a ~ N(middle, (2R)^2), b ~ N(R/8, (R/4)^2)
     g           ~  GP(0, s^2 Matern-3/2 with length l octaves)
     tau         =  offset + weight * mu_B,     mu_B under a flat prior
 
 sigma, s, l and rho are not chosen but averaged over, on grids. Those of sigma, s and l have equal prior weights
 (log-spaced: a log-uniform prior), so that few trials give Student-like tails; log rho ~ N(0, RATIO_SD^2), for
-full fine-tuning may well be quieter than a subspace, or noisier. Draws of the whole path given the data come
+full fine-tuning is often several times quieter than random subspaces are, and may be noisier. Draws of the whole path given the data come
 from Matheron's rule (a prior path plus its kriged residual), each with its own sigma, s, l and tau.
 
 A draw need not rise, the true curve (nearly) does: each draw is projected on the rising curves
@@ -43,9 +43,9 @@ AMPLITUDES = np.array([0.04, 0.12, 0.36])
 """s, in units of R."""
 LENGTHS = np.array([1.5, 3.0, 8.0])
 """l, in octaves of d."""
-RATIOS = np.exp(np.linspace(-1.5, 1.5, 9))
+RATIOS = np.exp(np.linspace(-3.0, 2.4, 19))
 """rho, the baseline's noise against the search's."""
-RATIO_SD = 0.35
+RATIO_SD = 0.8
 LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
 PER_CELL = 4
 """Points of the fine axis between two neighbouring dimensions."""

@@ -161,11 +161,13 @@ class Ledger:
         return [cell for cell in map(self.cell, self.dims()) if cell is not None]
 
     def noise(self) -> tuple[float, int]:
-        """Standard deviation of a trial, pooled over every repeated setting and the baseline; its df."""
-        cells = [self.cell(d, rate) for d, rate in self._scores]
-        squares = self.target.squares + math.fsum(c.squares for c in cells if c is not None)
-        df = self.target.df + sum(c.count - 1 for c in cells if c is not None)
-        return (math.sqrt(squares / df) if df else math.inf), df
+        """Standard deviation of a trial in a subspace, pooled over every repeated setting; its degrees of freedom.
+
+        The baseline has no say: full fine-tuning is often several times quieter than random subspaces are.
+        """
+        cells = [cell for d, rate in self._scores if (cell := self.cell(d, rate)) is not None]
+        df = sum(cell.count - 1 for cell in cells)
+        return (math.sqrt(math.fsum(cell.squares for cell in cells) / df) if df else math.inf), df
 
     def reached(self, d: int, rate: float | None = None) -> bool:
         """Does the mean at d (at the rate in use, or at another one) reach the target's value?"""
@@ -175,7 +177,7 @@ class Ledger:
     def clear(self, d: int) -> bool:
         """Is the mean at d farther from the target than noise explains, the baseline's noise included?
 
-        |mean - tau| > t * s * sqrt(1/n + weight^2/n_B), t Student's quantile at CLEAR with the df of s.
+        |mean - tau| > t sqrt(s^2 / n + weight^2 max(s, s_B)^2 / n_B), t Student's quantile at CLEAR with the df of s.
         """
         cell = self.cell(d)
         if cell is None or -math.inf in self._entering(d, self.rate(d)):
@@ -187,8 +189,12 @@ class Ledger:
         return self.target.value - score > self._margin(1)
 
     def _margin(self, count: int) -> float:
-        weight, seeds = self.target.weight, len(self.target.baseline)
-        return self._allowance(1 / count + (weight**2 / seeds if weight else 0.0), CLEAR)
+        target, (noise, df) = self.target, self.noise()
+        variance = noise**2 / count
+        if target.weight:
+            own = target.squares / target.df if target.df else 0.0
+            variance += target.weight**2 * max(noise**2, own) / len(target.baseline)
+        return _quantile(CLEAR, df) * math.sqrt(variance)
 
     def better(self, d: int, rate: float) -> bool:
         """Is `rate` better at d than the rate in use, by more than noise explains?"""
@@ -217,4 +223,8 @@ class Ledger:
 
     def _allowance(self, variance: float, level: float) -> float:
         noise, df = self.noise()
-        return math.inf if df == 0 else float(student_t.ppf(level, df)) * noise * math.sqrt(variance)
+        return _quantile(level, df) * noise * math.sqrt(variance)
+
+
+def _quantile(level: float, df: int) -> float:
+    return float(student_t.ppf(level, df)) if df else math.inf

@@ -25,6 +25,7 @@ Several processes may work on one directory: a process claims a trial before it 
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -37,6 +38,7 @@ from intrinsic.store.claims import Claim, take
 from intrinsic.store.disk import check_writable, prepare, read_record, refused, write_atomically
 from intrinsic.store.index import Index, Stamp, Summary, summarise
 from intrinsic.store.results import COMPARISONS, MEASUREMENTS
+from intrinsic.tasks.metrics import RANGES
 
 ANSWERS = ("ok", "diverged", "out-of-memory")
 """Statuses that are not run again."""
@@ -88,6 +90,7 @@ class Store:
         try:
             result = read_record(path, TrialResult)
             _check_identity(result, trial_id)
+            _check_score(result)
         except FileNotFoundError:
             self._damaged.pop(trial_id, None)
             return None
@@ -239,6 +242,12 @@ def _check_identity(result: TrialResult, trial_id: str) -> None:
         raise ValueError(f"it holds trial {result.run.trial_id}, not {trial_id}")
     if result.run.spec.id != trial_id:
         raise ValueError(f"its spec has the id {result.run.spec.id}: edited, or written by another version")
+
+
+def _check_score(result: TrialResult) -> None:
+    low, high = RANGES.get(result.train.metric or "", (-math.inf, math.inf))
+    if result.train.score is not None and not low <= result.train.score <= high:
+        raise ValueError(f"its {result.train.metric} is {result.train.score:g}, which lies outside of {low:g} to {high:g}")
 
 
 def _check_storable(result: TrialResult, text: str) -> None:
