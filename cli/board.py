@@ -59,7 +59,7 @@ class Board:
         if isinstance(news, SearchState):
             self.state = news
             return []
-        return [f"skipped a damaged file; a trial that it held is run again when it is needed: {news.path} ({news.reason})"]
+        return [f"skipped a damaged file; its trial, if one is needed, runs again: {news.path} ({news.reason})"]
 
     def _trial(self, news: TrialNews) -> list[Line | str]:
         plan, event = news.plan, news.event

@@ -22,6 +22,8 @@ from intrinsic.report.bounds.verdict import assumptions, findings
 from intrinsic.store import Store, read_measurement
 from intrinsic.store.counted import read_errors, write_errors
 
+from .facts import show_facts
+
 
 def run(
     folder: Path = typer.Argument(metavar="DIR", help="The output folder of `intrinsic measure`."),
@@ -68,12 +70,7 @@ def show(console: Console, material: Material, rows: Sequence[Row], written: Seq
     for told in findings(material, rows):
         console.print(Text(told))
     console.print()
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for name, value in facts(material, rows):
-        grid.add_row(name, Text(value))
-    console.print(grid)
+    show_facts(console, facts(material, rows))
     console.print()
     _print(console, HEADER, by_dimension(rows))
     d = chosen_dimension(material.result, rows)

@@ -12,21 +12,18 @@ from rich.text import Text
 from intrinsic.records import CompareResult
 from intrinsic.report.comparison.tables import facts, notes, tables, title
 
+from .facts import show_facts
+
 
 def show(console: Console, result: CompareResult, written: Sequence[Path]) -> None:
     """Facts, tables, notes, files, how to get it again."""
     console.print()
     console.print(Text(title(result), style="bold"))
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
     rows = [*facts(result), *(("note", note) for note in notes(result))]
     rows += [
         ("files", f"{written[0].parent}: {', '.join(path.name for path in written)}"),
         ("again", result.run.command),
     ]
-    for key, value in rows:
-        grid.add_row(key, Text(value))
     for heading, (header, cells) in tables(result):
         table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="bold")
         for number, column in enumerate(header):
@@ -36,4 +33,4 @@ def show(console: Console, result: CompareResult, written: Sequence[Path]) -> No
         console.print()
         console.print(table)
     console.print()
-    console.print(grid)
+    show_facts(console, rows)

@@ -58,8 +58,8 @@ class LiveTable:
     def _head(self) -> None:
         self._headed = True
         for line in LEGEND:
-            self._console.print(line.format(seed=self._seed), style="dim", highlight=False)
-        self._console.print(HEADER, style="bold", highlight=False)
+            self._console.print(line.format(seed=self._seed), style="dim", highlight=False, soft_wrap=True)
+        self._console.print(HEADER, style="bold", highlight=False, soft_wrap=True)
 
     def _row(self, line: Line) -> Text:
         train, run = line.result.train, line.result.run

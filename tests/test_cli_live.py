@@ -60,7 +60,7 @@ def test_other_news_are_sentences(tmp_path):
         "another process runs guard d=128 seed 3 rate 0.008; its result will be used"
     ]
     (damage,) = board.hear(Damaged(tmp_path / "x.json", "cut off"))
-    assert damage == f"skipped a damaged file; a trial that it held is run again when it is needed: {tmp_path / 'x.json'} (cut off)"
+    assert damage == f"skipped a damaged file; its trial, if one is needed, runs again: {tmp_path / 'x.json'} (cut off)"
     failed = board.hear(ended(BASELINE[0], status="failed"))
     assert isinstance(failed[0], Line)
     assert failed[1] == "  failed: made to end as failed"

@@ -69,7 +69,10 @@ def test_measure_prints_trials_and_result_and_writes_the_files(cli, tmp_path):
     baseline = result.result.baseline
     told = f"target {result.result.target:.4f}, baseline {baseline.mean:.4f} ± {baseline.std:.4f} (3 seeds)"
     assert told in lines
-    assert all(len(line) <= 80 for line in lines), "fits 80 columns"
+    *before, again = lines
+    assert all(len(line) <= 80 for line in before), "fits 80 columns"
+    assert again.split(maxsplit=1) == ["again", result.run.command], "one line, to be copied"
+    assert not any(line.endswith(" ") for line in lines)
     text = flat(out)
     assert f"d90 {result.result.d90}, 95 % interval" in text
     assert f"cost {len(result.result.trials)} trials" in text

@@ -115,7 +115,7 @@ def _newer_schema(path):
         (_empty, "Invalid JSON"),
         (_other_trial, "it holds trial"),
         (_edited_spec, "its spec has the id .*: edited, or written by another version"),
-        (_impossible_score, "its accuracy is 1.7, which lies outside of 0 to 1"),
+        (_impossible_score, "its accuracy is 1.7, outside of 0 to 1"),
         (_newer_schema, "schema version 99, this program reads 1"),
     ],
 )

@@ -1,8 +1,9 @@
 """Memory for large weights: fresh pages are dearer than the kernels that fill them.
 
-The C library hands tensors of 32 MiB and more back to the system when they die, and the next one of that size gets pages
-that the system must first clear: for 90 MB more time than hashed takes to make them. Inside `recycled` the memory of
-a weight that dies goes to the next one of its size instead; outside, and once the block ends, nothing is kept.
+The C library hands tensors of 32 MiB and more back to the system when they die, and the next one of that size gets
+pages that the system must first clear: for 90 MB about as much time as hashed takes to fill them. Inside `recycled` the
+memory of a weight that dies goes to the next one of its size instead; outside, and once the block ends, nothing is
+kept.
 """
 
 from __future__ import annotations

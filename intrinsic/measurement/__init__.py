@@ -130,7 +130,7 @@ def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
         lambda rates: campaign.answers([Plan("baseline-rate", 0, rate) for rate in rates]),
         "baseline",
     )
-    findings.warnings += (*choice.notes, *choice.warnings)
+    findings.warnings += choice.warnings
     results = campaign.run([Plan("baseline", seed, choice.rate) for seed in range(spec.baseline_seeds)])
     ended = [result.train for result in results if signed_score(result) is not None]
     if len(ended) < len(results):
@@ -155,7 +155,7 @@ def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -
         "subspace",
     )
     findings.rate = choice.rate
-    findings.warnings += (*choice.notes, *choice.warnings)
+    findings.warnings += choice.warnings
     if choice.score is not None:
         _warn_near_chance(findings, choice.score, facts, f"the best score at d={d}, where the rate was chosen,")
 

@@ -19,8 +19,6 @@ class Choice:
     """None: the grid had one rate, and nothing was tried; or no rate gave a score."""
     warnings: tuple[str, ...] = ()
     """What may have gone wrong with it."""
-    notes: tuple[str, ...] = ()
-    """How the grid grew."""
 
 
 def choose_rate(
@@ -43,7 +41,7 @@ def choose_rate(
             break
         scores[beyond] = score_at([beyond])[0]
     best = _best(scores)
-    return Choice(best, _score(scores[best]), _warnings(what, scores), _notes(what, scores, len(scores) - len(rates)))
+    return Choice(best, _score(scores[best]), _warnings(what, scores))
 
 
 def _best(scores: Mapping[float, float | None]) -> float:
@@ -74,13 +72,6 @@ def _beyond(scores: Mapping[float, float | None]) -> float | None:
 def _tidy(rate: float) -> float:
     """0.008, not 0.007999999999999999: the rate enters the trial's name."""
     return float(f"{rate:.6g}")
-
-
-def _notes(what: str, scores: Mapping[float, float | None], added: int) -> tuple[str, ...]:
-    if not added or _score(scores[_best(scores)]) is None:
-        return ()
-    where = f"to {min(scores):g} ... {max(scores):g}"
-    return (f"the best {what} learning rate lay at an end of the grid, which was extended by {added}, {where}",)
 
 
 def _warnings(what: str, scores: Mapping[float, float | None]) -> tuple[str, ...]:

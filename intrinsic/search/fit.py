@@ -9,9 +9,10 @@ Model, with x = log2 d and R the range of all scores seen:
     tau         =  offset + weight * mu_B,     mu_B under a flat prior
 
 sigma, s, l and rho are not chosen but averaged over, on grids. Those of sigma, s and l have equal prior weights
-(log-spaced: a log-uniform prior), so that few trials give Student-like tails; log rho ~ N(0, RATIO_SD^2), for
-full fine-tuning is often several times quieter than random subspaces are, and may be noisier. Draws of the whole path given the data come
-from Matheron's rule (a prior path plus its kriged residual), each with its own sigma, s, l and tau.
+(log-spaced: a log-uniform prior), so that few trials give Student-like tails; log rho ~ N(0, RATIO_SD^2), wide, for
+full fine-tuning is often several times quieter than random subspaces are, and may be noisier. Draws of the whole
+path given the data come from Matheron's rule (a prior path plus its kriged residual), each with its own sigma, s, l
+and tau.
 
 A draw need not rise, the true curve (nearly) does: each draw is projected on the rising curves
 (Lin and Dunson, Biometrika 2014), in least squares weighted by the number of trials at each d. For the

@@ -247,7 +247,7 @@ def _check_identity(result: TrialResult, trial_id: str) -> None:
 def _check_score(result: TrialResult) -> None:
     low, high = RANGES.get(result.train.metric or "", (-math.inf, math.inf))
     if result.train.score is not None and not low <= result.train.score <= high:
-        raise ValueError(f"its {result.train.metric} is {result.train.score:g}, which lies outside of {low:g} to {high:g}")
+        raise ValueError(f"its {result.train.metric} is {result.train.score:g}, outside of {low:g} to {high:g}")
 
 
 def _check_storable(result: TrialResult, text: str) -> None:

@@ -105,7 +105,7 @@ def check_writable(folder: Path) -> None:
     if not os.path.isdir(there):
         code = errno.EEXIST if there == folder else errno.ENOTDIR
     elif not os.access(there, os.W_OK | os.X_OK):
-        code = errno.EACCES
+        code = errno.EROFS if os.statvfs(there).f_flag & os.ST_RDONLY else errno.EACCES
     if code:
         raise refused("write to", folder, OSError(code, os.strerror(code)))
 

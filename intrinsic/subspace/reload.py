@@ -63,10 +63,13 @@ def check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
     own = Fingerprint.of(tensors)
     if own.sha256 == saved.sha256:
         return
-    differing = own.differing(saved, sorted(tensors)) or ["(which, the artefact does not tell)"]
+    differing = own.differing(saved, sorted(tensors))
+    which = "it does not tell which"
+    if differing:
+        which = f"{len(differing)} of {len(tensors)} tensors differ, {_some(differing)}"
     raise ArtefactError(
-        f"the artefact was trained from other base weights: {len(differing)} of {len(tensors)} tensors differ, "
-        f"{_some(differing)}; load the same revision, with the same precision and the same seed for a new head"
+        f"the artefact was trained from other base weights: {which}; load the same revision, with the same precision "
+        "and the same seed for a new head"
     )
 
 
