@@ -366,6 +366,17 @@ def test_a_target_near_chance_warns(tmp_path):
     assert clear.result.warnings == ()
 
 
+def test_a_baseline_that_learned_nothing_is_named(tmp_path):
+    def idle(trial, *, progress=None, threads=None):
+        good = synthetic.result(trial)
+        if trial.method.name != "full":
+            return good
+        return good.model_copy(update={"train": good.train.model_copy(update={"score": synthetic.CHANCE - 0.02})})
+
+    warnings = measure(spec(), tmp_path, runner=idle).result.warnings
+    assert warnings[0].startswith("the baseline 0.48 is not more than 2 points better than the best constant answer's")
+
+
 def test_a_rate_chosen_where_nothing_is_learned_warns(tmp_path):
     search_spec = SearchSpec(low=1, high=2, resolution=2.0, seeds=2, guard_rates=())
     result = measure(spec(search=search_spec), tmp_path, runner=synthetic.run)

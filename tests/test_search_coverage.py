@@ -47,6 +47,7 @@ def test_interval_covers_the_truth_on_other_seeds(seed):
         Scenario("heavy tails", tails=4.0),
         Scenario("near an end", d90=(4.5, 7.0)),
         Scenario("quiet baseline", baseline_noise=1 / 3),
+        Scenario("very quiet baseline", baseline_noise=1 / 10),
     ],
     ids=lambda scenario: scenario.name,
 )

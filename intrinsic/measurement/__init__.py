@@ -116,6 +116,8 @@ def _investigate(campaign: Campaign) -> _Findings:
         findings.search = _no_baseline(campaign.spec, str(error))
         return findings
     campaign.aim(findings.target.value, findings.baseline)
+    if findings.baseline is not None:
+        _warn_near_chance(findings, signed(facts, findings.baseline.mean), facts, "the baseline")
     _warn_near_chance(findings, findings.target.value, facts, "the target")
     _subspace_rate(campaign, findings, facts)
     findings.search = _search(campaign, findings)
