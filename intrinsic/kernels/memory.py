@@ -1,9 +1,9 @@
-"""Memory for large weights: fresh pages are dearer than the kernels that fill them.
+"""Memory for weights: fresh pages are dearer than the kernels that fill them.
 
-The C library hands tensors of 32 MiB and more back to the system when they die, and the next one of that size gets
-pages that the system must first clear: for 90 MB about as much time as hashed takes to fill them. Inside `recycled` the
-memory of a weight that dies goes to the next one of its size instead; outside, and once the block ends, nothing is
-kept.
+What the C library gets back from a dead tensor it may hand to the system, always so from 32 MiB on, and the next tensor
+gets pages that the system must first clear: for 90 MB about as much time as hashed takes to fill them. Inside
+`recycled` the memory of a weight that dies goes to the next one of its size instead; outside, and once the block ends,
+nothing is kept.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-FRESH_FLOATS = 1 << 23
-"""From here on, 32 MiB, the C library keeps no memory."""
-_LINE = 16  # floats: a line of the cache
+FRESH_FLOATS = 1 << 15
+"""From here on, 128 KiB, the C library may give memory back to the system."""
+T = TypeVar("T", np.float32, np.float64)
+_LINE = 64  # bytes of a line of the cache
 
 _depth = 0
 _spare: list[NDArray[np.float32]] = []
@@ -27,7 +29,7 @@ _spare: list[NDArray[np.float32]] = []
 
 @contextmanager
 def recycled() -> Iterator[None]:
-    """Inside the block the memory of large tensors made by `empty` that die serves those of the same size made next."""
+    """Inside the block the memory of tensors made by `empty` that die serves those of the same size made next."""
     global _depth
     _depth += 1
     try:
@@ -42,11 +44,20 @@ def empty(n: int) -> Tensor:
     """Uninitialised float32 [n] on the CPU, at the start of a line of the cache."""
     if n < FRESH_FLOATS:
         return torch.empty(n)
-    memory = _taken(n + _LINE)
-    first = -memory.ctypes.data // 4 % _LINE
-    lent = memory[first : first + n]
+    memory = _taken(n + _LINE // 4)
+    lent = _aligned(memory, n)
     weakref.finalize(lent, _give_back, memory).atexit = False
     return torch.from_numpy(lent)
+
+
+def zeros(rows: int, columns: int) -> NDArray[np.float64]:
+    """[rows, columns], at the start of a line of the cache. Of NumPy: torch would wake its threads for it."""
+    return _aligned(np.zeros(rows * columns + _LINE // 8), rows * columns).reshape(rows, columns)
+
+
+def _aligned(memory: NDArray[T], size: int) -> NDArray[T]:
+    first = -memory.ctypes.data % _LINE // memory.itemsize
+    return memory[first : first + size]
 
 
 def _taken(size: int) -> NDArray[np.float32]:

@@ -261,11 +261,11 @@ def _adjoint_at_once(
         task.key, task.n, task.start, task.first_chunk = key, n, grad.data_ptr(), first
         task.chunk_units = adjoint_size(n, unit)
         ends.append(first + -(-n // (unit * task.chunk_units)))
-    totals = torch.zeros(ends[-1], job.stride, dtype=torch.float64)
-    job.totals = totals.data_ptr()
+    totals = memory.zeros(ends[-1], job.stride)
+    job.totals = totals.ctypes.data
     _run(kernel, job, tasks, ends[-1])
     for row, task, end in zip(pulled.numpy(), tasks, ends, strict=True):
-        row[:] = np.add.reduce(totals.numpy()[task.first_chunk : end, : job.dim], axis=0)  # in the chunks' order
+        row[:] = np.add.reduce(totals[task.first_chunk : end, : job.dim], axis=0)  # in the chunks' order
 
 
 def _run(kernel: int, job: _Job, tasks: Any, chunks: int) -> None:
