@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from intrinsic_cli.certify import resolve
 
 from intrinsic.bounds import nats, occam_binomial
 from intrinsic.certificate.certify import GRID_FILE, certify
+from intrinsic.certificate.count import MARGIN, MARGIN_OF_CERTIFY
 from intrinsic.certificate.message import Terms, decode
 from intrinsic.certificate.record import CERTIFICATE_FILE, MAX_CERTIFICATE_BYTES, MESSAGE_FILE, read_certificate
 from intrinsic.certificate.spec import CertifySpec, Grid, Setting
@@ -183,6 +185,49 @@ def test_a_lowered_count_of_examples_is_refused_however_consistent(copy):
 def test_fewer_errors_than_there_are_is_refused_however_consistent(copy):
     forged(copy, errors=read_certificate(copy / CERTIFICATE_FILE).train.errors - 1)
     assert refused(copy) == {"errors"}
+
+
+def shrunk(folder: Path, factor: float, margin: float) -> None:
+    """A consistent certificate of a message with smaller values, its errors counted at another margin."""
+    import hashlib
+
+    from intrinsic.certificate.build import rebuild
+    from intrinsic.certificate.count import count_errors
+    from intrinsic.certificate.message import encode
+    from intrinsic.certificate.networks import Bench
+
+    old = read_certificate(folder / CERTIFICATE_FILE)
+    terms = Terms(settings=2, seeds=2)
+    message, _ = decode((folder / MESSAGE_FILE).read_bytes(), terms)
+    message = replace(message, values=tuple(factor * value for value in message.values))
+    encoded = encode(message, terms)
+    (folder / MESSAGE_FILE).write_bytes(encoded.data)
+    network = rebuild(Bench.open(old.grid, TaskSpec(name="digits")), message)
+    errors = {
+        name: count_errors(network, split, margin).errors for name, split in (("train", "train"), ("test", "eval"))
+    }
+    changes = {f"{name}__errors": count for name, count in errors.items()}
+    digest = hashlib.sha256(encoded.data).hexdigest()
+    tamper(folder, bits=encoded.bits, ledger=encoded.ledger, hashes__message=digest, **changes)
+    forged(folder)
+
+
+@pytest.mark.parametrize(("margin", "names"), [(MARGIN / 2, {"errors", "test-errors"}), (MARGIN, set())])
+def test_errors_counted_at_half_the_margin_are_refused(copy, margin, names):
+    """Values 2^-13 as large leave many margins between the two."""
+    shrunk(copy, 2.0**-13, margin)
+    assert refused(copy) == names
+
+
+def test_certify_asks_for_more_margin_than_verify(made, tmp_path, monkeypatch):
+    """So much more here that it must show."""
+    assert MARGIN_OF_CERTIFY == 2 * MARGIN
+    monkeypatch.setattr("intrinsic.certificate.certify.MARGIN_OF_CERTIFY", 1.0)
+    wide = certify(SPEC, tmp_path)
+    assert wide.train.errors > read_certificate(made / CERTIFICATE_FILE).train.errors
+    told = {check.name: check for check in verify(tmp_path / CERTIFICATE_FILE).checks}
+    assert told["errors"].passed
+    assert f"{wide.train.errors} are claimed and paid for" in told["errors"].told
 
 
 def test_one_flipped_bit_anywhere_in_the_message_is_refused(copy):

@@ -14,7 +14,7 @@ import numpy as np
 
 from intrinsic.certificate.assumptions import assumptions_of, statement
 from intrinsic.certificate.build import lay_out, rebuild, sizes
-from intrinsic.certificate.count import Counts, count_errors
+from intrinsic.certificate.count import MARGIN_OF_CERTIFY, Counts, count_errors
 from intrinsic.certificate.message import Encoded, Message, Terms, decode, encode
 from intrinsic.certificate.networks import Bench, Network
 from intrinsic.certificate.quantise import Coarse, CoarseSubspace
@@ -115,7 +115,7 @@ def _try(bench: Bench, spec: CertifySpec, candidate: Candidate) -> Outcome:
         return Outcome(candidate, None, None, None, None)
     encoded = encode(message, terms_of(spec.grid))
     decoded, _ = decode(encoded.data, terms_of(spec.grid))
-    counts = count_errors(rebuild(bench, decoded), "train")
+    counts = count_errors(rebuild(bench, decoded), "train", MARGIN_OF_CERTIFY)
     evidence = Evidence(counts.errors, counts.samples, encoded.bits, spec.grid.delta)
     return Outcome(candidate, decoded, encoded, counts, certified(evidence))
 
@@ -140,7 +140,7 @@ def _certificate(bench: Bench, best: Outcome) -> Certificate:
     assert best.bound is not None
     grid, dim = bench.grid, len(message.levels)
     network = rebuild(bench, message)
-    held_out = count_errors(network, "eval")
+    held_out = count_errors(network, "eval", MARGIN_OF_CERTIFY)
     evidence = Evidence(counts.errors, counts.samples, encoded.bits, grid.delta)
     rows = (*all_bounds(evidence, dim), reference(held_out, grid.delta), asymptotic(dim, counts.samples))
     return Certificate(

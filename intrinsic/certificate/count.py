@@ -16,14 +16,15 @@ from intrinsic.training.batches import Batch, gather_batch, length
 from intrinsic.training.evaluation import keep_modes
 
 MARGIN = 1e-4
-"""The right class's logit must lie this far above every other one, in float32, or the example is an error."""
-MARGIN_OF_RECOUNT = MARGIN / 2
-"""Of whoever checks, whose machine may round otherwise: what was counted right by MARGIN is right by this."""
+"""The right class's logit must lie this far above every other one, in float32, or the example is an error: so a
+certificate says, and so `verify` counts. It is absolute, so that a message with small values has more errors."""
+MARGIN_OF_CERTIFY = 2 * MARGIN
+"""What `certify` asks for, whose machine may round otherwise: what is right by this is right by MARGIN elsewhere."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a split. narrow: how many of the errors are right answers by too little in one pass or both."""
+    """Of a split. narrow: how many of the errors are right answers, but by too little in one pass or both."""
 
     errors: int
     narrow: int
