@@ -19,11 +19,16 @@ def lines_of(certificate: Certificate) -> Iterator[str]:
     parts = ", ".join(f"{part} {bits}" for part, bits in certificate.ledger.items())
     yield f"message        {certificate.bits} bits: {parts}"
     yield f"subspace       d={certificate.subspace_dim} of D={certificate.full_dim:,}"
-    yield f"training       {train.errors} errors in {train.samples}, {train.narrow} of them by a margin below 1e-4"
+    yield f"training       {train.errors} errors in {train.samples}"
     yield f"test           {test.errors} errors in {test.samples}"
     yield f"majority       {certificate.constant_errors / train.samples:.4f} error if always the commonest class"
-    for number, assumption in enumerate(certificate.assumptions):
-        yield f"{'assumes' if not number else '':<14} {assumption}"
+    yield from assumed(certificate)
     yield f"certified      {certificate.statement}"
     if certificate.is_vacuous:
         yield "VACUOUS        the commonest class alone errs no more than this allows: nothing is certified"
+
+
+def assumed(certificate: Certificate) -> Iterator[str]:
+    """What must hold for the statement to hold, a line each."""
+    for number, assumption in enumerate(certificate.assumptions):
+        yield f"{'' if number else 'assumes':<14} {assumption}"

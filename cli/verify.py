@@ -9,6 +9,8 @@ import typer
 from intrinsic.certificate.verify import verify
 from intrinsic.errors import CertificateError
 
+from .certificate_lines import assumed
+
 
 def run(
     certificate: Path = typer.Argument(metavar="CERTIFICATE", help="certificate.json; message.bin lies beside it."),
@@ -22,5 +24,7 @@ def run(
         told = "; ".join(f"{check.name}: {check.told}" for check in verdict.failures)
         raise CertificateError(f"not valid: {told}")
     typer.echo(f"valid: {verdict.certificate.statement}")
+    for line in assumed(verdict.certificate):
+        typer.echo(line)
     if verdict.certificate.is_vacuous:
         typer.echo("vacuous: the commonest class alone errs no more than that")

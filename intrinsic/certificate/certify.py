@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from intrinsic.certificate.networks import Bench, Network
 from intrinsic.certificate.quantise import Coarse, CoarseSubspace
 from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE, Certificate, Counted, Hashes, to_text
 from intrinsic.certificate.spec import CertifySpec, Grid
-from intrinsic.certificate.table import CERTIFIED, Evidence, all_bounds, asymptotic, certified, reference
+from intrinsic.certificate.table import CERTIFIED, Evidence, certified, rows_of
 from intrinsic.errors import Diverged, SpecError, StoreError
 from intrinsic.seeds import derive
 from intrinsic.subspace.artefact import replace_file
@@ -142,7 +141,7 @@ def _certificate(bench: Bench, best: Outcome) -> Certificate:
     network = rebuild(bench, message)
     held_out = count_errors(network, "eval", MARGIN_OF_CERTIFY)
     evidence = Evidence(counts.errors, counts.samples, encoded.bits, grid.delta)
-    rows = (*all_bounds(evidence, dim), reference(held_out, grid.delta), asymptotic(dim, counts.samples))
+    test = Counted(errors=held_out.errors, samples=held_out.samples)
     return Certificate(
         statement=statement(best.bound, grid.delta, bench.task),
         bound=best.bound,
@@ -151,14 +150,13 @@ def _certificate(bench: Bench, best: Outcome) -> Certificate:
         ledger=encoded.ledger,
         subspace_dim=dim,
         full_dim=full_dim(bench, message),
-        train=Counted(**vars(counts)),
-        test=Counted(**vars(held_out)),
+        train=Counted(errors=counts.errors, samples=counts.samples),
+        test=test,
         constant_errors=constant_errors(bench.task),
         hashes=hashes_of(bench, network, encoded),
         grid=grid,
-        bounds=rows,
+        bounds=rows_of(evidence, dim, (test.errors, test.samples)),
         assumptions=assumptions_of(grid, bench.task, grid.settings[message.setting]),
-        versions={name: version(name) for name in ("intrinsic", "torch", "numpy", "transformers")},
     )
 
 

@@ -30,8 +30,6 @@ class Counted(Frozen):
     """Integers, after decoding: see :func:`intrinsic.certificate.count.count_errors`."""
 
     errors: Count
-    narrow: Count
-    """Of the errors: right answers whose margin was too small."""
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES, strict=True)]
 
 
@@ -47,10 +45,14 @@ class Hashes(Frozen):
 
 
 class Certificate(Frozen):
-    """With probability 1 - delta over the draw of the training examples, the error rate is at most `bound`."""
+    """With probability 1 - delta over the draw of the training examples, the error rate is at most `bound`.
+
+    There is no field that `verify` does not check.
+    """
 
     format: Literal["intrinsic-certificate"] = "intrinsic-certificate"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+    """Of this file and its words, which `verify` compares; the message's is the grid's `decoder`."""
     theorem: Literal["occam-binomial"] = "occam-binomial"
     statement: str = Field(max_length=2000)
     bound: float = Field(ge=0, le=1, allow_inf_nan=False, strict=True)
@@ -70,7 +72,6 @@ class Certificate(Frozen):
     grid: Grid
     bounds: tuple[Row, ...] = Field(max_length=64)
     assumptions: tuple[str, ...] = Field(max_length=64)
-    versions: dict[str, str] = {}
 
     @property
     def is_vacuous(self) -> bool:
@@ -87,12 +88,12 @@ def read_certificate(path: Path) -> Certificate:
     """Raises CertificateError, whatever the file holds."""
     text = read_bytes(path, MAX_CERTIFICATE_BYTES)
     try:
-        tree = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        tree = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
         return Certificate.model_validate_json(json.dumps(tree))
     except ValidationError as error:
-        raise CertificateError(f"{path} is no certificate ({first_complaint(error)})") from None
+        raise CertificateError(f"{path} is no certificate ({printable(first_complaint(error))})") from None
     except (ValueError, RecursionError) as error:
-        raise CertificateError(f"{path} is not JSON ({' '.join(str(error).split())[:200]})") from None
+        raise CertificateError(f"{path} is not JSON ({printable(str(error)[:200])})") from None
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -108,6 +109,21 @@ def read_bytes(path: Path, limit: int) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise CertificateError(f"cannot read {path} ({why}); give the certificate.json that `certify` wrote") from None
+
+
+def printable(text: str) -> str:
+    """The text in one line that a terminal shows as it is: line ends and what is no letter become their escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that stands twice would show one reader one value and another reader the other."""
+    tree = dict(pairs)
+    if len(tree) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in tree if keys.count(key) > 1)
+        raise ValueError(f"expected every key once, got {twice!r} {keys.count(twice)} times; leave one value a key")
+    return tree
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intrinsic import bounds as b
-from intrinsic.certificate.count import Counts
 from intrinsic.spec import Frozen
 
 CERTIFIED = "occam-binomial"
@@ -46,6 +45,15 @@ def certified(evidence: Evidence) -> float:
     return b.occam_binomial(evidence.errors, evidence.nats, evidence.samples, evidence.delta)
 
 
+def rows_of(evidence: Evidence, subspace_dim: int, test: tuple[int, int]) -> tuple[Row, ...]:
+    """The whole table in its order. test: (errors, examples) of the split that training did not see."""
+    return (
+        *all_bounds(evidence, subspace_dim),
+        reference(*test, evidence.delta),
+        asymptotic(subspace_dim, evidence.samples),
+    )
+
+
 def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
     """Each holds with probability 1 - delta by itself; only the first is certified."""
     bits, per = evidence.bits, evidence.bits / max(1, subspace_dim)
@@ -70,9 +78,9 @@ def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def reference(counts: Counts, delta: float) -> Row:
+def reference(errors: int, samples: int, delta: float) -> Row:
     """The test-set bound: what as many unseen examples say, without any code."""
-    value = b.held_out_bound(counts.errors, counts.samples, delta)
+    value = b.held_out_bound(errors, samples, delta)
     return Row(name="test-set", value=value, bits=0, note="reference: needs examples that training did not see")
 
 

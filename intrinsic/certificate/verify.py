@@ -14,20 +14,23 @@ from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
 from intrinsic.certificate.count import Counts, count_errors
 from intrinsic.certificate.message import Encoded, Message, decode
 from intrinsic.certificate.networks import Bench, Network
-from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, read_bytes, read_certificate
+from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, printable, read_bytes, read_certificate
 from intrinsic.certificate.spec import DECODER_VERSION
-from intrinsic.certificate.table import CERTIFIED, Evidence, Row, all_bounds, asymptotic, certified, reference
+from intrinsic.certificate.table import CERTIFIED, Evidence, Row, certified, rows_of
 from intrinsic.errors import CertificateError, IntrinsicError
 from intrinsic.tasks.base import Task
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; told: what was found, or expected and got."""
+    """One thing that was looked at; told: what was found, or expected and got, fit to be shown on a terminal."""
 
     name: str
     passed: bool
     told: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", printable(self.told))  # a forger may have written it
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,17 @@ def _check_bounds(certificate: Certificate, encoded: Encoded) -> Iterator[Check]
     train, delta = certificate.train, certificate.grid.delta
     evidence = Evidence(train.errors, train.samples, encoded.bits, delta)
     yield _same("bound", certified(evidence), certificate.bound)
-    dim, test = certificate.subspace_dim, Counts(**certificate.test.model_dump())
-    rows = (*all_bounds(evidence, dim), reference(test, delta), asymptotic(dim, train.samples))
-    yield _same("rows", len(rows), len(certificate.bounds), "bounds in the table")
-    yield _same_parts("other-bounds", _values(rows), _values(certificate.bounds))
+    test = certificate.test
+    rows = rows_of(evidence, certificate.subspace_dim, (test.errors, test.samples))
+    yield _same_parts("other-bounds", _lines(rows), _lines(certificate.bounds))
 
 
-def _values(rows: tuple[Row, ...]) -> dict[str, str]:
-    return {row.name: f"{row.value!r} at {row.bits!r} bits" for row in rows}
+def _lines(rows: tuple[Row, ...]) -> dict[str, str]:
+    """In their order, as the first is what is certified; with their notes, as one says that it is no bound."""
+    return {
+        f"{place}. {row.name}": f"{row.value!r} at {row.bits!r} bits" + (f" ({row.note})" if row.note else "")
+        for place, row in enumerate(rows, 1)
+    }
 
 
 def _guarded(certificate: Certificate, data: bytes, data_dir: str | None) -> list[Check]:
@@ -131,14 +137,17 @@ def _check_words(certificate: Certificate, task: Task, message: Message) -> Iter
     grid = certificate.grid
     yield _same("statement", statement(certificate.bound, grid.delta, task), certificate.statement)
     assumed = assumptions_of(grid, task, grid.settings[message.setting])
-    missing = [line for line in assumed if line not in certificate.assumptions]
-    more = [line for line in certificate.assumptions if line not in assumed]
+    claimed = certificate.assumptions
+    missing = [line for line in assumed if line not in claimed]
+    more = [line for line in claimed if line not in assumed]
     told = "; ".join([*(f"missing: {line}" for line in missing), *(f"not ours: {line}" for line in more)])
+    if not told and assumed != claimed:
+        told = f"expected each of the {len(assumed)} once and in order, got {len(claimed)} others or in another order"
     yield Check("assumptions", not told, told or f"{len(assumed)}, none left out")
 
 
 def _check_counts(network: Network, certificate: Certificate) -> Iterator[Check]:
-    """Fewer errors than claimed do no harm: a bound for more errors holds for fewer. More by a single one are refused."""
+    """Fewer errors than claimed do no harm, as a bound for more holds for fewer; a single one more is refused."""
     for name, split, claimed in (("errors", "train", certificate.train), ("test-errors", "eval", certificate.test)):
         counts = count_errors(network, split)
         yield Check(name, counts.errors <= claimed.errors, _told(counts, claimed))
