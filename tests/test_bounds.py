@@ -15,7 +15,9 @@ from mpmath import mp, mpf
 
 from intrinsic import bounds
 from intrinsic.bounds import special, tail
+from intrinsic.bounds.catoni import zhou_lotfi_bits
 from intrinsic.bounds.exact import exact
+from intrinsic.bounds.pac_bayes import pac_bayes_bits
 from intrinsic.errors import IntrinsicError, SpecError
 
 
@@ -241,6 +243,34 @@ def test_theorem1_written_out():
     assert bounds.theorem1_asymptotic(200, 800) == 0.5
 
 
+@pytest.mark.parametrize("delta", [1 - 2**-53, 1 - 2**-52, 1 - 1e-15, 1 - 1e-13, 0.5 + 2**-53])
+def test_a_delta_near_one_is_moved_by_half_a_unit_and_no_more(delta):
+    """That much it may have been rounded; -ln(delta) is itself of the size of a unit."""
+    exact, moved = (mp.sqrt(-mp.log(mpf(value) - less) / 2) for value, less in ((delta, 0), (delta, mpf(2) ** -54)))
+    for got in (bounds.occam_hoeffding(0.0, 0.0, 1, delta), bounds.theorem1_gap(1, 0.0, 1, delta)):
+        assert exact < mpf(got) <= moved * (1 + mpf("3e-16"))
+
+
+@pytest.mark.parametrize("samples", [1, 2, 60_000, 67_349])
+def test_the_bits_that_maurers_theorem_adds(samples):
+    """With them charged, kl's bound without any price is the same."""
+    risk, bits = 0.2, 100.0
+    for exactly, bound in ((True, bounds.pac_bayes_kl_exact), (False, bounds.pac_bayes_kl)):
+        more = pac_bayes_bits(samples, exactly=exactly)
+        paid = bounds.occam_kl(risk, bounds.nats(bits + more), samples, 0.05)
+        assert paid == pytest.approx(bound(risk, bounds.nats(bits), samples, 0.05), rel=1e-14)
+    assert pac_bayes_bits(1, exactly=True) == 1.0 + 2**-52
+
+
+def test_the_bits_that_zhou_and_lotfi_add():
+    """Catoni's bound at these bits more and at the best of many lambdas is the same."""
+    at = (0.05, bounds.nats(1163), 60_000, 0.05)
+    nats = bounds.nats(1163 + zhou_lotfi_bits(*at))
+    best = min(bounds.catoni(0.05, nats, 60_000, 0.05, 60_000 * 1.002**i) for i in range(-1500, 500))
+    assert best == pytest.approx(bounds.zhou_lotfi(*at), rel=1e-5)
+    assert 30 < zhou_lotfi_bits(*at) < 36  # 2 log2 of some 1e5 steps of ln(alpha)
+
+
 def test_values_known_from_elsewhere():
     """Rule of three, Maurer's xi(1) = 2 and xi(2) = 5/2, and Pinsker at one bit; by hand."""
     assert bounds.held_out_bound(0, 100, 0.05) == pytest.approx(1 - 0.05**0.01, rel=1e-12)
@@ -340,6 +370,9 @@ def test_what_a_bound_cannot_be_asked_is_refused_by_name(bound, argument, value)
             "inverse temperature must be a finite number above 0",
         ),
         (lambda: bounds.catoni_grid(0.1, 1.0, 5, 0.05, []), "at least one number above 0; got"),
+        (lambda: bounds.catoni_grid(0.1, 1.0, 5, 0.05, 3.0), "grid of .* must be a sequence of numbers .*; got 3.0"),
+        (lambda: bounds.universal_prior_nats(0), "number of bits must be at least 1, .*; got 0"),
+        (lambda: bounds.universal_prior_nats(0.5), "number of bits must be at least 1, .*; got 0.5"),
         (lambda: bounds.zhou_lotfi(0.1, 1.0, 5, 0.05, 1.0), "alpha must be a number above 1"),
         (lambda: bounds.theorem1_gap(0, 1.0, 5, 0.05), "subspace_dim must be an integer from 1"),
         (lambda: bounds.nats(-1.0), "the number of bits must be a finite number of at least 0"),

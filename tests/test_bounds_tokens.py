@@ -43,6 +43,40 @@ def test_kl_is_below_hoeffding_on_every_interval(share, complexity, samples, end
     assert kl <= bounds.bounded_hoeffding(risk, complexity, samples, 0.05, interval) + 1e-13
 
 
+def test_a_mean_that_rounding_put_outside_counts_as_the_end():
+    for end, outside in ((0.0, -1e-300), (0.0, -1e-10), (1.0, 1 + 1e-10)):
+        for bound in (bounds.bounded_kl, bounds.bounded_hoeffding):
+            at_end, beyond = (bound(mean, 3.0, 100, 0.05, (0.0, 1.0)) for mean in (end, outside))
+            assert beyond == pytest.approx(at_end, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("mean", "complexity", "samples", "interval"),
+    [
+        (-0.9266651794920329, 5.4424257506422355, 7, (-1.0, 0.0)),
+        (-0.5, 5.0, 9, (-1.0, 0.0)),
+        (-0.75, 1.0, 10**6, (-1.0, 0.0)),
+        (0.99, 700.0, 50, (0.0, 1.0)),
+        (-1.0, 1e-30, 10**9, (-1.0, 1.0)),
+        (3.0, 1.0, 5, (3.0, 7.0)),
+    ],
+)
+def test_kl_is_above_the_exact_value_wherever_an_end_cancels_it(mean, complexity, samples, interval):
+    """The distance to the nearer end is what has to be exact: here it may be 1e-50 of the interval."""
+    delta = 5e-324
+    with mp.workdps(400):
+        low, high = map(mp.mpf, interval)
+        budget = (mp.mpf(complexity) - mp.log(mp.mpf(delta))) / samples
+        share = (mp.mpf(mean) - low) / (high - low)
+        left, right = mp.mpf(0), 1 - share
+        for _ in range(1300):  # bisection over how far p is from 1
+            middle = (left + right) / 2
+            left, right = (middle, right) if oracle.kl(share, 1 - middle) > budget else (left, middle)
+        exact = high - (high - low) * right
+        got = mp.mpf(bounds.bounded_kl(mean, complexity, samples, delta, interval))
+        assert exact <= got <= exact + abs(exact) * mp.mpf("1e-9") + mp.mpf("1e-300")
+
+
 @pytest.mark.parametrize(("vocabulary", "alpha"), [(50_257, "0.1"), (2, "0.5"), (10**6, "1e-30"), (1000, "0.999999")])
 def test_the_interval_of_smoothed_losses(vocabulary, alpha):
     """The losses of a certain model on the token it is certain of, and on another."""
@@ -83,6 +117,14 @@ def test_documents_subsampled_pay_for_the_draw_out_of_the_same_delta():
         (lambda: bounds.bounded_kl(2.5, 1.0, 5, 0.05, (0.0, 2.0)), "within the loss's interval, 0 to 2; got 2.5"),
         (lambda: bounds.bounded_kl(0.5, 1.0, 5, 0.05, (0.0,)), r"must be a pair \(a, b\)"),
         (lambda: bounds.bounded_kl(math.nan, 1.0, 5, 0.05, (0.0, 2.0)), "mean loss must be"),
+        (
+            lambda: bounds.document_bits_per_token(5.0, 1.0, 10, 0.05, GPT2),
+            "sample must be a Sample; got 10",
+        ),
+        (
+            lambda: bounds.token_bits_per_token(5.0, 1.0, Sample(10), 0.05, 0.1),
+            "smoothing must be a Smoothing; got 0.1",
+        ),
         (lambda: Smoothing(100, 0.0).interval(), "alpha must be a finite number above 0"),
         (lambda: Smoothing(100, 1.0).interval(), "alpha must be a number between 0 and 1, both excluded; got 1.0"),
         (lambda: Smoothing(0, 0.1).interval(), "size of the vocabulary must be an integer from 1"),

@@ -90,6 +90,8 @@ def test_the_table_has_the_reference_and_calls_the_asymptotic_no_bound(made):
     assert rows["test-set"].value < rows["occam-binomial"].value
     assert "NOT A BOUND" in rows["sqrt(d/m)"].note
     assert rows["sqrt(d/m)"].value == pytest.approx(math.sqrt(150 / 1438))
+    free = {name for name, row in rows.items() if row.bits == rows["occam-binomial"].bits}
+    assert free == {"occam-binomial", "occam-kl", "occam-hoeffding", "theorem-1"}  # the others pay for their theorem
 
 
 def test_what_is_counted_is_what_the_message_decodes_to(made):

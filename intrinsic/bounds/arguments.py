@@ -7,7 +7,7 @@ import numbers
 from decimal import Decimal
 from typing import NoReturn
 
-from intrinsic.bounds.exact import ONE, above, below
+from intrinsic.bounds.exact import ONE, ULP, above, below
 from intrinsic.errors import SpecError
 
 MAX_SAMPLES = 2**53
@@ -39,10 +39,14 @@ def read_positive(value: float, what: str) -> Decimal:
 
 
 def read_delta(delta: float) -> Decimal:
-    """The probability, in (0, 1), with which the bound may fail. From below."""
+    """The probability, in (0, 1), with which the bound may fail. From below.
+
+    Above 1/2 by half a unit in the last place, the rounding of a number as it is written, and no more: near 1 its
+    logarithm, which is all that is paid there, is of the size of these units.
+    """
     if not 0 < (value := read_number(delta, "delta", "a probability between 0 and 1")) < 1:
         refuse("delta", "a probability between 0 and 1, both excluded", delta)
-    return below(value)
+    return below(value) if value <= 0.5 else Decimal(value) - ULP / 4
 
 
 def read_samples(samples: int, what: str = "the number of samples") -> int:

@@ -4,23 +4,24 @@ Assumptions as in `pac_bayes`. With Phi_a^-1(x) = (1 - exp(-a x)) / (1 - exp(-a)
 
     risk of Q <= Phi_a^-1( risk + (KL + ln(1/delta)) / lambda )
 
-for one lambda > 0, the inverse temperature, fixed before the data were seen (Catoni 2007, Theorem 1.2.6; in this form
-Alquier, "User-friendly introduction to PAC-Bayes bounds", Theorem 3.5).
+for one lambda > 0, the inverse temperature, fixed before the data were seen (Catoni 2007, "PAC-Bayesian supervised
+classification"; in this form also in Alquier 2021, "User-friendly introduction to PAC-Bayes bounds").
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, localcontext
 
 from intrinsic.bounds.arguments import paid, read_positive, read_risk, read_samples, refuse
-from intrinsic.bounds.exact import exact, one_minus_exp, up
+from intrinsic.bounds.exact import exact, ln2, one_minus_exp, up
 
 DEFAULT_GRID = tuple(math.sqrt(2**i) for i in range(2 * 57))
-WIDEST = 1000.0
+WIDEST = Decimal(1000)
 """lambda is sought up to this many times n, where 1 - exp(-lambda/n) has long been 1."""
-SCAN, GOLDEN = 200, (math.sqrt(5) - 1) / 2
+SCAN, GOLDEN = 200, Decimal("0.618033988749895")
+SEARCH_DIGITS, NARROWEST = 30, Decimal("1e-9")
 
 
 @exact
@@ -40,7 +41,10 @@ def catoni_grid(
     lambda from 1 to 16 times the most samples to a factor of 1.19: on bounds of common size the result is within 1 % of
     the best lambda for free.
     """
-    rates = DEFAULT_GRID if grid is None else tuple(grid)
+    try:
+        rates = DEFAULT_GRID if grid is None else tuple(grid)
+    except TypeError:
+        refuse("the grid of inverse temperatures", "a sequence of numbers above 0", grid)
     if not rates:
         refuse("the grid of inverse temperatures", "at least one number above 0", grid)
     share = paid(complexity, delta) + Decimal(len(rates)).ln()
@@ -55,35 +59,59 @@ def zhou_lotfi(risk: float, complexity: float, samples: int, delta: float, alpha
 
     For comparison: the form of Zhou et al. 2019 after Catoni 2007, as in Lotfi et al. 2022, whose published code takes
     alpha = 1.0001 and KL = `universal_prior_nats(bits)`. Every lambda above 1 may be chosen by the data; alpha > 1 is
-    fixed beforehand. The infimum is sought in floating point, and the bound then computed at the lambda found, where it
+    fixed beforehand. The infimum is sought with fewer digits, and the bound then computed at the lambda found, where it
     is valid whatever the search did.
     """
+    base, nats, observed = _read_base(alpha), paid(complexity, delta), read_risk(risk)
+    n = read_samples(samples)
+    rate = _best_rate(observed, nats, n, base)
+    return up(_phi_inverse(rate / n, observed + base * (nats + _price(rate, base)) / rate))
+
+
+@exact
+def zhou_lotfi_bits(risk: float, complexity: float, samples: int, delta: float, alpha: float = 1.0001) -> float:
+    """What `zhou_lotfi` adds to the bits of KL: 2 log2(2 + ln(lambda)/ln(alpha)) for the choice of lambda, and
+    (alpha - 1) times all that is paid. Rounded up."""
+    base, nats = _read_base(alpha), paid(complexity, delta)
+    price = _price(_best_rate(read_risk(risk), nats, read_samples(samples), base), base)
+    return up((base * price + (base - 1) * nats) / ln2())
+
+
+def _read_base(alpha: float) -> Decimal:
     if (base := read_positive(alpha, "alpha")) <= 1:
         refuse("alpha", "a number above 1, fixed before the data were seen", alpha)
-    nats, observed, n = paid(complexity, delta), read_risk(risk), read_samples(samples)
-    rough = tuple(float(value) for value in (observed, nats, base, base.ln()))
+    return base
 
-    def height(log_rate: float) -> float:
-        rate = math.exp(log_rate)
-        price = rough[1] + 2 * math.log(2 + log_rate / rough[3])
-        inner = rough[0] + rough[2] * price / rate
-        return math.log(-math.expm1(-rate / n * inner)) - math.log(-math.expm1(-rate / n))
 
-    rate = Decimal(math.exp(_minimiser(height, 0.0, math.log(n * WIDEST))))
-    price = nats + 2 * (2 + rate.ln() / base.ln()).ln()
-    return up(_phi_inverse(rate / n, observed + base * price / rate))
+def _price(rate: Decimal, base: Decimal) -> Decimal:
+    """In nats, of a lambda that the data chose."""
+    return 2 * (2 + rate.ln() / base.ln()).ln()
+
+
+def _best_rate(observed: Decimal, nats: Decimal, n: int, base: Decimal) -> Decimal:
+    """The lambda of `zhou_lotfi`, to a share of about 1e-9. Decimal too, so that every machine finds the same one."""
+
+    def height(log_rate: Decimal) -> Decimal:
+        rate = log_rate.exp()
+        price = nats + 2 * (2 + log_rate / slope).ln()
+        return _phi_inverse(rate / n, observed + base * price / rate)
+
+    with localcontext() as context:
+        context.prec = SEARCH_DIGITS
+        slope = base.ln()
+        return _minimiser(height, Decimal(0), (n * WIDEST).ln()).exp()
 
 
 def _phi_inverse(rate: Decimal, x: Decimal) -> Decimal:
     return one_minus_exp(rate * x) / one_minus_exp(rate)
 
 
-def _minimiser(height: Callable[[float], float], low: float, high: float) -> float:
+def _minimiser(height: Callable[[Decimal], Decimal], low: Decimal, high: Decimal) -> Decimal:
     """Where height is least: the best of SCAN points, then golden section between its neighbours."""
     width = (high - low) / SCAN
     best = min(range(SCAN + 1), key=lambda i: height(low + i * width))
     left, right = low + max(best - 1, 0) * width, low + min(best + 1, SCAN) * width
-    while right - left > 1e-9 * high:
+    while right - left > NARROWEST * high:
         inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
         left, right = (left, outer) if height(inner) <= height(outer) else (inner, right)
     return (left + right) / 2

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from intrinsic.bounds.arguments import paid, read_complexity, read_rest, read_risk, read_samples
-from intrinsic.bounds.exact import ULP, exact, ln2, up
+from intrinsic.bounds.arguments import paid, read_nonnegative, read_rest, read_risk, read_samples, refuse
+from intrinsic.bounds.exact import exact, ln2, log2, up
 from intrinsic.bounds.inverse import kl_root
 from intrinsic.bounds.special import xi
 
@@ -40,8 +40,8 @@ def pac_bayes_mcallester(risk: float, complexity: float, samples: int, delta: fl
 def pac_bayes_kl(risk: float, complexity: float, samples: int, delta: float) -> float:
     """sup{p : kl(risk || p) <= (KL + ln(2 sqrt(n)/delta)) / n}.
 
-    Source: Seeger 2002 with the constant of Maurer 2004, Theorem 5; Maurer asks for n >= 8, below which
-    xi(n) <= 2 sqrt(n) holds too (tests/test_bounds.py).
+    Source: Seeger 2002 with the constant of Maurer 2004, "A note on the PAC Bayesian theorem"; Maurer asks for n >= 8,
+    below which xi(n) <= 2 sqrt(n) holds too (tests/test_bounds.py).
     """
     return min(1.0, up(kl_root(read_risk(risk), _budget(complexity, samples, delta), "upper")))
 
@@ -50,10 +50,21 @@ def pac_bayes_kl(risk: float, complexity: float, samples: int, delta: float) -> 
 def pac_bayes_kl_exact(risk: float, complexity: float, samples: int, delta: float) -> float:
     """`pac_bayes_kl` with xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k) itself in place of 2 sqrt(n).
 
-    Source: Maurer 2004, from whose Theorem 1 and lemmas it follows; sqrt(n) <= xi(n) <= 2 sqrt(n).
+    Source: Maurer 2004, whose proof bounds this sum; sqrt(n) <= xi(n) <= 2 sqrt(n).
     """
     budget = (paid(complexity, delta) + xi(read_samples(samples)).ln()) / samples
     return min(1.0, up(kl_root(read_risk(risk), budget, "upper")))
+
+
+@exact
+def pac_bayes_bits(samples: int, *, exactly: bool = False) -> float:
+    """log2(2 sqrt(n)), or log2 of xi(n) itself: what the theorem adds to the bits of KL. Rounded up.
+
+    The bits are those of `pac_bayes_kl`, `pac_bayes_mcallester` and `pac_bayes_quadratic`, exactly those of
+    `pac_bayes_kl_exact`.
+    """
+    n = read_samples(samples)
+    return up(log2(xi(n) if exactly else 2 * Decimal(n).sqrt()))
 
 
 def pac_bayes_split(risk: float, complexity: float, samples: int, prior_samples: int, delta: float) -> float:
@@ -74,7 +85,8 @@ def universal_prior_nats(bits: float) -> float:
     For comparison only. It is the length of no prefix code: 2^L strings of every length L at 2^-(L + 2 log2 L) each sum
     to sum_L 1/L^2 = 1.64 > 1, by Kraft's inequality 0.72 bits too little; and the decoder is charged nothing.
     """
-    length = max(read_complexity(bits), 1 + ULP)
+    if (length := read_nonnegative(bits, "the number of bits")) < 1:
+        refuse("the number of bits", "at least 1, as log2 of less is negative", bits)
     return up(length * ln2() + 2 * length.ln())
 
 

@@ -19,10 +19,12 @@ from intrinsic.bounds.arguments import (
     read_samples,
     refuse,
 )
-from intrinsic.bounds.exact import ONE, ULP, down, exact, leading_zeros, log2, up
+from intrinsic.bounds.exact import ULP, down, exact, leading_zeros, log2, up
 from intrinsic.bounds.inverse import kl_root
 
 Interval = tuple[float, float]
+TINY = Decimal("1e-50")
+"""More than what a product is off by: it counts once the end of the interval that is added has cancelled the rest."""
 ROUNDING = 1e-9
 """How far a mean of losses, summed in floating point, may lie outside their range before it is refused."""
 
@@ -84,8 +86,12 @@ def bounded_kl(risk: float, complexity: float, samples: int, delta: float, inter
     Source: Hoeffding 1963, Theorem 1, and a union over the code.
     """
     observed, low, high = _read_loss(risk, interval)
-    scaled = min((observed - low) / (high - low), ONE)
-    return up(low + (high - low) * kl_root(scaled, paid(complexity, delta) / read_samples(samples), "upper"))
+    width, nats = high - low, paid(complexity, delta) / read_samples(samples)
+    above_low = width * kl_root((observed - low) / width, nats, "upper")
+    below_high = width * kl_root((high - observed) / width, nats, "lower")  # the same p, from the other end
+    if above_low < below_high:
+        return up(low + above_low * (1 + TINY))
+    return up(high - below_high * (1 - TINY))
 
 
 def document_bits_per_token(
@@ -121,6 +127,9 @@ def token_bits_per_token(
 
 @exact
 def _smoothed(bits: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing) -> float:
+    for value, kind in ((sample, Sample), (smoothing, Smoothing)):
+        if not isinstance(value, kind):
+            refuse(kind.__name__.lower(), f"a {kind.__name__}", value)
     observed, _, _ = _read_loss(bits, smoothing.interval())
     units, all_of_delta = read_samples(sample.units, "sample.units"), -read_delta(delta).ln()
     nats = read_complexity(complexity)
@@ -142,7 +151,7 @@ def _least_loss(vocabulary: int, alpha: Decimal) -> Decimal:
 
 
 def _read_loss(risk: float, interval: Interval) -> tuple[Decimal, Decimal, Decimal]:
-    """The mean loss from above, and the interval from outside."""
+    """The mean loss from above, in the interval if only rounding put it outside; and the interval from outside."""
     if not isinstance(interval, tuple) or len(interval) != 2:
         refuse("the loss's interval", "a pair (a, b)", interval)
     a, b = (read_number(end, "an end of the loss's interval", "a finite number") for end in interval)
@@ -152,4 +161,5 @@ def _read_loss(risk: float, interval: Interval) -> tuple[Decimal, Decimal, Decim
     if not a - ROUNDING * (b - a) <= mean <= b + ROUNDING * (b - a):
         refuse("the mean loss", f"within the loss's interval, {a:g} to {b:g}", risk)
     value, low, high = Decimal(mean), Decimal(a), Decimal(b)
-    return value + abs(value) * ULP, low - abs(low) * ULP, high + abs(high) * ULP
+    value, low, high = value + abs(value) * ULP, low - abs(low) * ULP, high + abs(high) * ULP
+    return min(max(value, low), high), low, high

@@ -57,7 +57,8 @@ def _draws(task: Task) -> str:
         return f"The {task.num_train} training examples are independent draws from the distribution spoken about."
     return (
         f"The {task.num_train} training examples are taken for independent draws, which they are not "
-        f"({SHARED_SOURCES[task.name]}): the effective number of examples is smaller, and a bound that holds without this is larger."
+        f"({SHARED_SOURCES[task.name]}): the effective number of examples is smaller, and a bound that asks for no "
+        "independence is larger."
     )
 
 

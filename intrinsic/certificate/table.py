@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from intrinsic import bounds as b
+from intrinsic.bounds.catoni import DEFAULT_GRID, zhou_lotfi_bits
+from intrinsic.bounds.pac_bayes import pac_bayes_bits
 from intrinsic.spec import Frozen
 
 CERTIFIED = "occam-binomial"
@@ -58,15 +60,16 @@ def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
     """Each holds with probability 1 - delta by itself; only the first is certified."""
     bits, per = evidence.bits, evidence.bits / max(1, subspace_dim)
     risk, nats, n, delta = evidence.risk, evidence.nats, evidence.samples, evidence.delta
+    maurer = pac_bayes_bits(n)
     plain: tuple[tuple[str, Callable[..., float], float, str], ...] = (
         ("occam-kl", b.occam_kl, 0.0, ""),
         ("occam-hoeffding", b.occam_hoeffding, 0.0, ""),
-        ("pac-bayes-kl", b.pac_bayes_kl, math.log2(2 * math.sqrt(n)), "Maurer's 2 sqrt(n)"),
-        ("pac-bayes-kl-exact", b.pac_bayes_kl_exact, 0.0, "Maurer's exact xi(n)"),
-        ("pac-bayes-mcallester", b.pac_bayes_mcallester, math.log2(2 * math.sqrt(n)), ""),
-        ("pac-bayes-quadratic", b.pac_bayes_quadratic, math.log2(2 * math.sqrt(n)), ""),
-        ("catoni-grid", b.catoni_grid, math.log2(114), "lambda from a grid of 114"),
-        ("zhou-lotfi", b.zhou_lotfi, 0.0, "alpha 1.0001, lambda paid"),
+        ("pac-bayes-kl", b.pac_bayes_kl, maurer, "Maurer's 2 sqrt(n)"),
+        ("pac-bayes-kl-exact", b.pac_bayes_kl_exact, pac_bayes_bits(n, exactly=True), "Maurer's exact xi(n)"),
+        ("pac-bayes-mcallester", b.pac_bayes_mcallester, maurer, ""),
+        ("pac-bayes-quadratic", b.pac_bayes_quadratic, maurer, ""),
+        ("catoni-grid", b.catoni_grid, math.log2(len(DEFAULT_GRID)), f"lambda from a grid of {len(DEFAULT_GRID)}"),
+        ("zhou-lotfi", b.zhou_lotfi, zhou_lotfi_bits(risk, nats, n, delta), "alpha 1.0001, lambda paid"),
     )
     rows = [Row(name=CERTIFIED, value=certified(evidence), bits=bits, note="certified")]
     rows += [Row(name=s, value=f(risk, nats, n, delta), bits=bits + more, note=why) for s, f, more, why in plain]
