@@ -284,6 +284,7 @@ HOSTILE = {
     "latin": b"\xff\xfe{}",
     "large": b" " * (MAX_CERTIFICATE_BYTES + 1),
     "twice": b'{"bound": 0.01, "bound": 0.3}',
+    "longer digits": b'{"bound": 0.30000000000000000001}',
     "key of two lines": b'{"valid: 0\\nvalid: 1": 1, "\\u001b[2J": 0}',
 }
 
@@ -335,9 +336,38 @@ def test_what_a_forger_wrote_is_shown_in_one_line_without_control_characters(cop
     assert "no\\n" in err
 
 
+def test_another_grid_than_the_published_one_is_refused(copy, cli):
+    """Say of another root seed, hashed and trained for after looking at the first one's result."""
+    path = copy / CERTIFICATE_FILE
+    assert {check.name for check in verify(path, None, Grid(seed=1).sha256).failures} == {"grid-committed"}
+    code, out, _ = cli("verify", str(path), "--grid", SPEC.grid.sha256.upper())
+    assert code == 0
+    assert f"{SPEC.grid.sha256}: as published\n" in out
+
+
+def test_one_changed_byte_anywhere_in_the_certificate_is_refused(copy):
+    """One bit or more of it, all over the file; white space between two words of JSON is nobody's claim."""
+    path = copy / CERTIFICATE_FILE
+    content = path.read_bytes()
+    for position in range(0, len(content), 47):
+        for mask in (1, 16, 2 ** (position % 7) + 1):
+            changed = content[:position] + bytes([content[position] ^ mask]) + content[position + 1 :]
+            path.write_bytes(changed)
+            if changed.split() == content.split():
+                continue
+            try:
+                verdict = verify(path)
+            except CertificateError:
+                continue
+            assert not verdict.is_valid, content[position - 40 : position + 40]
+
+
 def test_verify_says_what_is_taken_for_granted(made, cli):
     code, out, _ = cli("verify", str(made / CERTIFICATE_FILE))
     assert code == 0
+    assert "gabor features of images under a linear layer, hashed projection, DID" in out
+    assert "if what it assumes holds: that cannot be checked here" in out
+    assert f"{SPEC.grid.sha256}: ask where it was published before training" in out
     assert all(f"{line}\n" in out for line in read_certificate(made / CERTIFICATE_FILE).assumptions)
 
 

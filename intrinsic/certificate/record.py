@@ -130,6 +130,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _finite(digits: str) -> Any:
+def _finite(digits: str) -> float:
+    """A double by the shortest digits that give it: other digits beside them would be a change that decides nothing."""
     number = float(digits)
-    return number if math.isfinite(number) else _no_constant(digits[:40])
+    if not math.isfinite(number):
+        _no_constant(digits[:40])
+    if repr(number) != digits:
+        raise ValueError(f"expected the number {number!r} written so, got {digits[:40]}; copy the file again")
+    return number

@@ -15,7 +15,7 @@ from intrinsic.certificate.count import Counts, count_errors
 from intrinsic.certificate.message import Encoded, Message, decode
 from intrinsic.certificate.networks import Bench, Network
 from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, printable, read_bytes, read_certificate
-from intrinsic.certificate.spec import DECODER_VERSION
+from intrinsic.certificate.spec import DECODER_VERSION, Grid
 from intrinsic.certificate.table import CERTIFIED, Evidence, Row, certified, rows_of
 from intrinsic.errors import CertificateError, IntrinsicError
 from intrinsic.tasks.base import Task
@@ -49,18 +49,26 @@ class Verdict:
         return tuple(check for check in self.checks if not check.passed)
 
 
-def verify(path: Path, data_dir: str | None = None) -> Verdict:
+def verify(path: Path, data_dir: str | None = None, grid_sha256: str | None = None) -> Verdict:
     """What holds of a certificate and what does not. message.bin lies beside it.
+
+    grid_sha256: the grid's hash as it was published before training. The certificate alone cannot show that its grid,
+    with the root seed and delta, was not chosen afterwards.
 
     First what the files alone show (grid, message, lengths, bounds); only if all that holds are data and model loaded,
     theta_0 rebuilt and the errors counted again. Raises CertificateError for a file that is no certificate.
     """
     certificate = read_certificate(path)
     data = read_bytes(path.with_name(MESSAGE_FILE), MAX_MESSAGE_BYTES)
-    checks = list(_check_files(certificate, data))
+    checks = [*_check_commitment(certificate, grid_sha256), *_check_files(certificate, data)]
     if all(check.passed for check in checks):
         checks += _guarded(certificate, data, data_dir)
     return Verdict(certificate, tuple(checks))
+
+
+def _check_commitment(certificate: Certificate, published: str | None) -> Iterator[Check]:
+    if published is not None:
+        yield _same("grid-committed", published.strip().lower(), certificate.grid.sha256)
 
 
 def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
@@ -124,12 +132,22 @@ def _check_function(certificate: Certificate, data: bytes, data_dir: str | None)
         return
     yield _same("majority", constant_errors(bench.task), certificate.constant_errors, "errors of a constant answer")
     network = rebuild(bench, message)
+    yield Check("classifier", True, _classifier(certificate.grid, message))
     yield from _check_words(certificate, bench.task, message)
     yield _same("full-dim", full_dim(bench, message), certificate.full_dim, "parameters")
     found = _same("weights-hash", network.weights_sha256, certificate.hashes.weights)
     yield found
     if found.passed:
         yield from _check_counts(network, certificate)
+
+
+def _classifier(grid: Grid, message: Message) -> str:
+    """Which setting of the grid the message names, in words."""
+    setting = grid.settings[message.setting]
+    layers = f"with {setting.hidden} hidden units" if setting.hidden else "under a linear layer"
+    model = grid.model.name if setting.network != "gabor" else "images"
+    theta_0 = f"all of {model}" if setting.network == "plain" else f"{setting.network} features of {model} {layers}"
+    return f"{theta_0}, {setting.projection} projection, {'SAID' if setting.structure_aware else 'DID'}"
 
 
 def _check_words(certificate: Certificate, task: Task, message: Message) -> Iterator[Check]:
