@@ -20,7 +20,12 @@ from .flags import folder_name
 from .resolve import read_config
 
 Tree = dict[str, Any]
+DEFAULTS = CertifySpec()
 HEADER = f"{'setting':>7} {'seed':>5} {'d':>6} {'levels':>6} {'rate':>6} {'errors':>8} {'bits':>6} {'bound':>8}"
+
+
+def _default(values: tuple[float, ...]) -> str:
+    return f"Default: {','.join(f'{value:g}' for value in values)}."
 
 
 def run(
@@ -36,14 +41,24 @@ def run(
         None, metavar="NAME", help="See `intrinsic ls projections`. Default: hashed."
     ),
     said: bool | None = typer.Option(None, "--said/--did", help="A trained and paid factor a tensor, or none."),
-    dims: str | None = typer.Option(None, metavar="N[,N..]", help="Dimensions tried."),
-    levels: str | None = typer.Option(None, metavar="N[,N..]", help="Numbers of levels tried; 3 is ternary."),
-    rate: str | None = typer.Option(None, metavar="X[,X..]", help="Weights of the bits in the loss, times 1/m."),
-    learning_rate: float | None = typer.Option(None, metavar="X", help="Of AdamW."),
-    epochs: float | None = typer.Option(None, metavar="X", help="Passes over the training data."),
+    dims: str | None = typer.Option(None, metavar="N[,N..]", help=f"Dimensions tried. {_default(DEFAULTS.dims)}"),
+    levels: str | None = typer.Option(
+        None, metavar="N[,N..]", help=f"Numbers of levels tried; 3 is ternary. {_default(DEFAULTS.kinds)}"
+    ),
+    rate: str | None = typer.Option(
+        None, metavar="X[,X..]", help=f"Weights of the bits in the loss, times 1/m. {_default(DEFAULTS.rates)}"
+    ),
+    learning_rate: float | None = typer.Option(
+        None, metavar="X", help=f"Of AdamW. Default: {DEFAULTS.optim.learning_rate:g}."
+    ),
+    epochs: float | None = typer.Option(
+        None, metavar="X", help=f"Passes over the training data. Default: {DEFAULTS.optim.epochs:g}."
+    ),
     seeds: int | None = typer.Option(None, metavar="N", help="Seeds tried and paid for: the best of 2^s costs s bits."),
     seed: int | None = typer.Option(None, metavar="N", help="Root of all random numbers."),
-    delta: float | None = typer.Option(None, metavar="X", help="Probability with which the bound may fail."),
+    delta: float | None = typer.Option(
+        None, metavar="X", help=f"Probability with which the bound may fail. Default: {DEFAULTS.grid.delta:g}."
+    ),
     random_labels: bool | None = typer.Option(None, "--random-labels", help="Sanity: nothing can be certified then."),
     output_dir: Path | None = typer.Option(
         None, metavar="PATH", help="Folder for the files; default certificates/<task>.", parser=folder_name
@@ -59,7 +74,8 @@ def run(
     spec = resolve(flags, config)
     folder = output_dir or Path("certificates") / spec.grid.task.name
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"grid {spec.grid.sha256}: {len(spec.grid.settings)} settings, {spec.grid.seeds} seeds, fixed now")
+    held = f"{_counted(len(spec.grid.settings), 'setting')}, {_counted(spec.grid.seeds, 'seed')}"
+    console.print(f"grid {spec.grid.sha256}: {held}, fixed now")
     console.print(HEADER)
     certificate = certify(spec, folder, lambda outcome: console.print(_row(outcome)))
     for line in lines_of(certificate):
@@ -90,6 +106,10 @@ def _merge(below: Tree, above: Tree) -> Tree:
         elif value is not None:
             merged[key] = value
     return merged
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _list(given: str | None) -> list[str] | None:

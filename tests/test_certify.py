@@ -455,6 +455,22 @@ def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
     assert [(s.network, s.projection) for s in spec.grid.settings] == [("gabor", "fastfood"), ("plain", "fastfood")]
 
 
+def test_the_help_names_the_defaults_of_the_spec(cli):
+    code, out, _ = cli("certify", "--help")
+    assert code == 0
+    told = " ".join(out.replace("│", " ").split())
+    for default in ("tried. Default: 500.", "Default: 3.", "Default: 4.", "Default: 0.05.", "data. Default: 8."):
+        assert default in told
+
+
+def test_the_command_counts_its_grid_in_words(cli):
+    words = "certify --network gabor --dims 20 --epochs 1".split()
+    code, out, _ = cli(*words)
+    assert code == 0
+    assert ": 1 setting, 1 seed, fixed now" in out
+    assert ": 1 setting, 2 seeds, fixed now" in cli(*words, "--seeds", "2", "--output-dir", "two")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

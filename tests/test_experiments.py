@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from intrinsic_cli.certify import resolve as resolve_certify
 from intrinsic_cli.resolve import resolve
+from matplotlib import image
 from paths import ROOT, experiment
 
 from intrinsic.certificate.record import read_certificate
@@ -79,6 +81,20 @@ def test_the_table_of_certificates_is_that_of_the_certificates() -> None:
     rows = [script.row(page) for page in CERTIFIED]
     assert (ROOT / "experiments" / "certificates.md").read_text() == script.markdown(rows)
     assert (FIGURES / "certificates.csv").read_text() == script.table(rows)
+
+
+def test_no_name_is_cut_off_in_the_figure_of_certificates() -> None:
+    script = experiment("certificates")
+    drawn = image.imread(io.BytesIO(script.draw([script.row(page) for page in CERTIFIED])["certificates.png"]))
+    assert (drawn[:, :3] == 1).all()
+    assert (drawn[:, :80] < 1).any()
+
+
+def test_the_caveat_of_dependent_examples_stands_beside_the_number() -> None:
+    script = experiment("certificates")
+    told = {row.task: line for row in map(script.row, CERTIFIED) for line in script.markdown([row]).splitlines()[6:7]}
+    assert "**, were its examples independent |" in told["sst2"]
+    assert "independent" not in told["mnist"]
 
 
 def test_the_certificate_of_random_labels_is_verified_and_vacuous() -> None:
