@@ -464,7 +464,7 @@ def test_the_help_names_the_defaults_of_the_spec(cli):
 
 
 def test_the_command_counts_its_grid_in_words(cli):
-    words = "certify --network gabor --dims 20 --epochs 1".split()
+    words = ["certify", "--network", "gabor", "--dims", "20", "--epochs", "1"]
     code, out, _ = cli(*words)
     assert code == 0
     assert ": 1 setting, 1 seed, fixed now" in out
