@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from intrinsic_cli.certify import resolve
 
 from intrinsic.bounds import nats, occam_binomial
 from intrinsic.certificate.certify import GRID_FILE, certify
@@ -22,7 +21,7 @@ from intrinsic.certificate.record import CERTIFICATE_FILE, MAX_CERTIFICATE_BYTES
 from intrinsic.certificate.spec import CertifySpec, Grid, Setting
 from intrinsic.certificate.verify import verify
 from intrinsic.errors import CertificateError, SpecError
-from intrinsic.spec import ModelSpec, OptimSpec, TaskSpec
+from intrinsic.spec import OptimSpec, TaskSpec
 
 SETTINGS = (Setting(network="gabor"), Setting(network="gabor", projection="fastfood"))
 OPTIM = OptimSpec(learning_rate=0.2, epochs=20, batch_size=128, eval_batch_size=1024)
@@ -430,63 +429,3 @@ def test_the_grid_is_written_before_training_and_another_one_is_refused(made, tm
     assert frozen["sha256"] == SPEC.grid.sha256 == read_certificate(made / CERTIFICATE_FILE).hashes.grid
     with pytest.raises(SpecError, match="holds another grid"):
         certify(SPEC.model_copy(update={"grid": Grid(seed=9)}), made)
-
-
-def test_the_grids_hash_notices_every_field_but_where_the_data_lie():
-    base = Grid()
-    others = [
-        Grid(seed=1),
-        Grid(seeds=2),
-        Grid(delta=0.01),
-        Grid(random_labels=True),
-        Grid(model=ModelSpec(name="lenet")),
-        Grid(task=TaskSpec(name="mnist")),
-        Grid(settings=SETTINGS),
-    ]
-    assert len({base.sha256, *(other.sha256 for other in others)}) == 1 + len(others)
-    assert Grid(task=TaskSpec(name="digits", data_dir="somewhere")).sha256 == base.sha256
-
-
-def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
-    page = tmp_path / "page.yaml"
-    page.write_text("spec: {dims: [7], rates: [1.5], grid: {seeds: 4, settings: [{network: gabor}, {hidden: 0}]}}")
-    spec = resolve({"dims": ["9"], "grid": {"settings": {"projection": "fastfood"}}}, page)
-    assert (spec.dims, spec.rates, spec.kinds, spec.grid.seeds) == ((9,), (1.5,), (3,), 4)
-    assert [(s.network, s.projection) for s in spec.grid.settings] == [("gabor", "fastfood"), ("plain", "fastfood")]
-
-
-def test_the_help_names_the_defaults_of_the_spec(cli):
-    code, out, _ = cli("certify", "--help")
-    assert code == 0
-    told = " ".join(out.replace("│", " ").split())
-    for default in ("tried. Default: 500.", "Default: 3.", "Default: 4.", "Default: 0.05.", "data. Default: 8."):
-        assert default in told
-
-
-def test_the_command_counts_its_grid_in_words(cli):
-    words = ["certify", "--network", "gabor", "--dims", "20", "--epochs", "1"]
-    code, out, _ = cli(*words)
-    assert code == 0
-    assert ": 1 setting, 1 seed, fixed now" in out
-    assert ": 1 setting, 2 seeds, fixed now" in cli(*words, "--seeds", "2", "--output-dir", "two")[1]
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--dims", "0"], "greater than or equal to 1"),
-        (["--dims", "x"], "valid integer"),
-        (["--network", "resnet"], "'plain', 'gabor' or 'embedding'"),
-        (["--levels", "1"], "greater than or equal to 2"),
-        (["--delta", "2"], "less than 1"),
-        (["--network", "embedding"], "is for text tasks"),
-        (["--task", "stsb", "--data-dir", "nowhere"], "nowhere"),
-        (["--dims", "100000"], "coordinates for this network"),
-        (["--config", "absent.yaml"], "cannot read the configuration"),
-    ],
-)
-def test_bad_settings_are_one_sentence(cli, words, told):
-    code, _, err = cli("certify", *words)
-    assert code == 2
-    assert told in err
-    assert len(err.splitlines()) == 1
