@@ -13,12 +13,13 @@ import argparse
 import json
 import pathlib
 
+from intrinsic.certificate.record import read_certificate
 from intrinsic.records import MeasureResult, TrialErrors
 from intrinsic.report import words
 from intrinsic.report.bounds import Material
 from intrinsic.report.bounds.figure import render
 from intrinsic.report.bounds.price import WIDTHS
-from intrinsic.report.bounds.rows import COMPARISON, SQRT, Row, representatives, rows_of
+from intrinsic.report.bounds.rows import COMPARISON, SQRT, Claim, Row, representatives, rows_of
 from intrinsic.report.bounds.tables import HEADER, by_dimension, table_csv
 from intrinsic.report.bounds.verdict import findings
 from intrinsic.store.counted import read_errors
@@ -52,7 +53,15 @@ def measurement(name: str) -> MeasureResult:
 def material(name: str, counted: list[TrialErrors]) -> Material:
     true = {one.trial_id: one for one in counted if not one.random_labels}
     shuffled = {one.trial_id: one for one in counted if one.random_labels}
-    return Material(measurement(name), {}, true, DELTA, shuffled)
+    result = measurement(name)
+    return Material(result, {}, true, DELTA, shuffled, claims(result))
+
+
+def claims(result: MeasureResult) -> tuple[Claim, ...]:
+    """The recorded certificates that speak of the same data."""
+    found = map(read_certificate, sorted((HERE / "results").glob("*/certificate.json")))
+    same = [c for c in found if c.hashes.data == result.meta.hashes["data"] and not c.grid.random_labels]
+    return tuple(Claim("certificate", c.bound, sum(c.delta.values()), c.subspace_dim, c.bits) for c in same)
 
 
 def section(name: str, there: Material, rows: list[Row]) -> list[str]:

@@ -134,7 +134,7 @@ def _vacuous(axes: Axes) -> None:
 
 
 def _names(axes: Axes, shown: Sequence[Curve]) -> None:
-    """Each curve's name at its right end, moved apart where they would touch."""
+    """Each curve's name beside the axes, moved apart where they would touch, a line from it to the curve's end."""
     scale = 72 / axes.figure.dpi
     foot = float(axes.get_window_extent().y0 * scale)
     height = float(axes.get_window_extent().height * scale)
@@ -142,9 +142,10 @@ def _names(axes: Axes, shown: Sequence[Curve]) -> None:
     named = [curve for curve in shown if curve.label]
     wanted = [float(axes.transData.transform([curve.points[-1]])[0][1] * scale) - foot for curve in named]
     for curve, at, to in zip(named, wanted, spread(wanted, 1.3 * SMALL, height), strict=True):
+        end = axes.transAxes.inverted().transform(axes.transData.transform([curve.points[-1]]))[0][0]
         axes.annotate(
             curve.label,
-            xy=(1, at / height),
+            xy=(float(end), at / height),
             xytext=(1.07, to / height),
             xycoords="axes fraction",
             textcoords="axes fraction",
