@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -62,10 +63,34 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.now -= size
 
 
+def standing(model: nn.Module) -> Iterator[Tensor]:
+    """Every tensor that the model holds before a step, in whatever it holds it.
+
+    parameters() and buffers() are not all: theta_0 of a subspace stands beside them, its weights are plain attributes,
+    and some of peft's layers keep random indices in dicts.
+    """
+    seen: set[int] = set()
+    rest: list[object] = [model]
+    while rest:
+        held = rest.pop()
+        if id(held) in seen or isinstance(held, type | ModuleType | FunctionType | MethodType | str | bytes):
+            continue
+        seen.add(id(held))
+        if isinstance(held, Tensor):
+            yield held
+        elif isinstance(held, Mapping):
+            rest += held.values()
+        elif isinstance(held, list | tuple | set | frozenset):
+            rest += held
+        else:
+            rest += getattr(held, "__dict__", {}).values()
+
+
 def profile_trial(spec: TrialSpec) -> Profile:
     """Measure the method of a trial on its own model and data, without training it.
 
-    peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU the allocator's own count, else LiveBytes.
+    peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU the allocator's own count, else LiveBytes
+    over all that stands before the first step.
     Latency: eval mode, batches of 1, 16 and 32 evaluation examples; full model, unmerged and merged method run in
     turn, the least of ROUNDS or more each: what other work on the machine adds is no property of a model.
 
@@ -100,7 +125,7 @@ def _peak(trainable: Trainable, prepared: Prepared, spec: TrialSpec, problem: st
         steps()
         allocated: int = torch.cuda.max_memory_allocated(device)
         return allocated
-    with LiveBytes([*model.parameters(), *model.buffers()]) as live:
+    with LiveBytes(standing(model)) as live:
         steps()
     peak: int = live.peak
     return peak
