@@ -13,12 +13,14 @@ from rich.status import Status
 from rich.text import Text
 
 from intrinsic.comparison import EntryNews, News, compare, parse, written
+from intrinsic.comparison.checks import fitting, outline_start
 from intrinsic.errors import SpecError
 from intrinsic.executor import Finished, Progress, Reused, Waiting
 from intrinsic.report import words
 from intrinsic.report.comparison import write_comparison
 from intrinsic.spec import CompareSpec, Contender, MeasureSpec
 from intrinsic.store.disk import check_writable
+from intrinsic.tasks import check_task
 
 from .comparison import show
 from .flags import PANELS, command_line, folder_name, layer, takes_spec_flags
@@ -26,7 +28,7 @@ from .resolve import output_dir_for, read_config, resolve, to_yaml
 
 RUN = "Run"
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
-OTHERS = {"--said/--did", "--of", "--target", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
+OTHERS = {"--said/--did", "--of", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
 """Flags of a measurement that say nothing here: --methods and --at do."""
 FLAGS = {panel: tuple(flag for flag in flags if flag.name not in OTHERS) for panel, flags in PANELS.items()}
 HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
@@ -63,13 +65,22 @@ def run(
     ),
     jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Print settings, methods and the number of trials; run nothing.", rich_help_panel=RUN
+        False,
+        "--dry-run",
+        help="Check settings, methods, data and model as far as lies here, print them and the number of trials; "
+        "run nothing.",
+        rich_help_panel=RUN,
     ),
     **given: Any,
 ) -> None:
     """Resolve the methods, compare, report."""
     base, _ = resolve(layer(given), config, preset, apart=("methods", "at"))
-    spec = _spec(base, *_named(config, methods, at))
+    named, at = _named(config, methods, at)
+    spec = _spec(base, named or default_methods(base), at)
+    if not named:
+        spec, left = fitting(spec)
+        if left:
+            typer.echo(f"left out, as {words.model(base)} lacks what they are laid over: {', '.join(left)}", err=True)
     folder = output_dir or output_dir_for(base, "compare")
     if dry_run:
         check_writable(folder)
@@ -92,10 +103,16 @@ def _compare(spec: CompareSpec, folder: Path, jobs: int, command: str) -> None:
     show(console, result, [folder / "comparison.json", *write_comparison(result, folder)])
 
 
+def default_methods(base: MeasureSpec) -> str:
+    """METHODS; where inputs are images a prompt cannot start from words."""
+    images = check_task(base.task).kind == "vision"
+    return METHODS.replace("prompt", "prompt:start=random") if images else METHODS
+
+
 def _named(config: Path | None, methods: str | None, at: float | None) -> tuple[str, Any]:
-    """--methods and --at, else the file's `methods` (one text, or a list of them) and `at`."""
+    """--methods and --at, else the file's `methods` (one text, or a list of them; empty if none) and `at`."""
     settings = {} if config is None else read_config(config)
-    named = methods if methods is not None else settings.get("methods") or METHODS
+    named = methods if methods is not None else settings.get("methods") or ""
     if isinstance(named, list):
         named = ",".join(map(str, named))
     if not isinstance(named, str):
@@ -134,6 +151,7 @@ def _cost(spec: CompareSpec) -> str:
 
 def _plan(spec: CompareSpec, folder: Path) -> str:
     lines = [_title(spec), f"output in {folder}", f"expected: {_cost(spec)}"]
+    lines += [f"not checked: {what}" for what in outline_start(spec)]
     for c in spec.contenders:
         sizes = f"; {c.size} {', '.join(map(str, c.sizes))}" if c.size else ""
         lines.append(f"{c.label}: rates {', '.join(map(words.rate, c.rates))}{sizes}")

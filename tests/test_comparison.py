@@ -19,9 +19,9 @@ from intrinsic.spec import CompareSpec, TrialSpec
 from intrinsic.store import read_comparison
 
 BASE = synthetic.measure_spec(baseline_rates=(5e-4,), subspace_rates=(4e-3,))
-BEST = {"full": 5e-4, "lora": 1e-3, "probe": 4e-3, "subspace": 4e-3}
-TOP = {"full": 0.9, "lora": 0.89, "probe": 0.7, "subspace": 0.88}
-HALF = {"lora": 2.0, "subspace": 40.0}
+BEST = {"full": 5e-4, "vera": 1e-3, "lora": 1e-3, "probe": 4e-3, "subspace": 4e-3}
+TOP = {"full": 0.9, "vera": 0.7, "lora": 0.89, "probe": 0.7, "subspace": 0.88}
+HALF = {"lora": 2.0, "vera": 2.0, "subspace": 40.0}
 """Size at which a method is half of the way up."""
 
 
@@ -119,6 +119,14 @@ def test_parameters_name_sizes():
         ("houlsby:scale=2", "method 'houlsby': .*a scale goes with composition 'scaled'"),
         ("probe:params=10", "probe: params names the sizes of a method that has some"),
         ("", "no method to compare: name some"),
+        (
+            "said:of=lora:r=2:d=50",
+            "each of r, d names the size .*, and lora's own by its whole name, as in rank=2",
+        ),
+        ("lora:lr=-1", "lora: lr must be learning rates above 0, got -1"),
+        ("lora:params=nan", "lora: params must be numbers of parameters from 1, got 'nan'"),
+        ("lora:params=inf", "lora: params must be numbers of parameters from 1, got 'inf'"),
+        ("prompt:text=a", "^method 'prompt': a text goes with"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_sentence(text, said):
@@ -189,6 +197,51 @@ def test_smallest_sizes_are_found_by_the_search(tmp_path):
         ("lora", 8),
         ("said", 256),
     }
+
+
+def test_one_size_leaves_nothing_to_search_and_no_trial_is_paid(tmp_path):
+    asked = []
+    with pytest.raises(SpecError, match=r"lora: --at searches .* needs two or more, got rank=8: name more"):
+        compare(spec("lora:r=8:lr=1e-3,said", 0.9), tmp_path, runner=asked.append, profiler=profiler)
+    assert asked == []
+
+
+def test_a_searchs_message_names_what_compare_has(tmp_path):
+    result = compared("lora:r=32,64:lr=1e-3,vera:r=1,2:lr=1e-3", tmp_path, at=0.9).result
+    told = {found.label: found.search.message for found in result.smallest}
+    assert "the lowest size tried, r=32, already reaches" in told["lora"]
+    assert told["lora"].endswith(": give a smaller rank in --methods.")
+    assert "no size up to r=2 reaches" in told["vera"]
+    assert "give a larger rank in --methods, train longer, or lower --at" in told["vera"]
+
+
+def test_a_target_near_chance_is_a_warning(tmp_path):
+    found = compared("lora:r=32,64:lr=1e-3", tmp_path, at=0.57).result
+    assert any("is not more than 2 points better than the best constant answer's" in told for told in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "near"), [("adalora:params=5000", 5000), ("adalora:params=20000", 20000), ("lora:params=6000", 6000)]
+)
+def test_a_budget_is_met_by_what_is_really_trained(text, near):
+    from intrinsic.comparison.budget import size_for
+    from intrinsic.methods import attach
+    from intrinsic.models import load_model
+    from intrinsic.spec import ModelSpec, SeedSpec, TaskSpec
+
+    base = BASE.model_copy(
+        update={"task": TaskSpec(name="rotten-tomatoes", limit=20), "model": ModelSpec(name="minilm", layers=1)}
+    )
+    contender = parse(text, base, size_for=lambda made, number: size_for(base, made, number))[1]
+    loaded = load_model(base.model, num_labels=2, problem="classification", kind="text", seed=0)
+    trained = attach(loaded, contender.method, SeedSpec()).parameters_trained
+    assert abs(trained - near) <= 0.2 * near
+    for number, told in (
+        (10**12, "at most the .* that full fine-tuning trains"),
+        (800, "name about as many"),
+    ):
+        with pytest.raises(SpecError, match=told):
+            size_for(base, contender, number)
 
 
 def test_the_same_command_again_runs_nothing_and_keeps_the_profiles(tmp_path):
@@ -340,10 +393,22 @@ def test_the_command_prints_the_tables_and_report_prints_them_again(capsys, monk
     assert "--at: Input should be less than or equal to 1" in capsys.readouterr().err
 
 
+def test_methods_that_do_not_apply_are_left_out_of_the_default_and_refused_by_name(capsys, monkeypatch, tmp_path):
+    from intrinsic_cli import main as command
+
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["compare", "--task", "digits", "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert "left out, as mlp lacks what they are laid over: lora, houlsby, " in shown.err
+    assert "full, probe, bitfit, said, did\n" in shown.out
+    assert command.main(["compare", "--task", "digits", "--methods", "lora", "--dry-run"]) != 0
+    assert "method 'lora' looks for attention" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_file_holds_methods_and_share_and_flags_go_on_top(capsys, tmp_path):
     from intrinsic_cli import main as command
 
-    assert command.main(["compare", "--methods", "lora:r=1,8,said:d=100", "--at", "0.8", "--dry-run"]) == 0
+    assert command.main(["compare", "--methods", "lora:r=1,8,said:d=100,200", "--at", "0.8", "--dry-run"]) == 0
     plan = capsys.readouterr().out
     (tmp_path / "a.yaml").write_text(plan)
     assert command.main(["compare", "--config", str(tmp_path / "a.yaml"), "--dry-run"]) == 0

@@ -19,10 +19,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from statistics import fmean, median, stdev
 
-from intrinsic.comparison.contenders import parse, parse_method, written
+from intrinsic.comparison.checks import check_sizes, check_start
+from intrinsic.comparison.contenders import letter, parse, parse_method, written
 from intrinsic.comparison.field import Entry, EntryNews, Field, News, OnNews
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
+from intrinsic.measurement.chance import check_direction, near_chance
 from intrinsic.measurement.plan import signed, signed_score, unsigned
 from intrinsic.measurement.rates import choose_rate
 from intrinsic.records import (
@@ -35,7 +37,7 @@ from intrinsic.records import (
     TrialResult,
     TrialTrain,
 )
-from intrinsic.search import Ask, Target, make_target, search
+from intrinsic.search import Ask, Target, Words, make_target, search
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 from intrinsic.store import Store, read_comparison
 
@@ -63,6 +65,7 @@ def compare(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.compare(CompareSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
+    check_sizes(spec)
     if runner is None:
         check_start(spec)
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
@@ -71,6 +74,7 @@ def compare(
         rates = {contender.label: _rate(field, contender, warnings) for contender in spec.contenders}
         rows = _rows(field, rates)
         target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
+        warnings += [] if target is None else near_chance(target.value, field.facts(), "the target")
         facts = field.facts()
         outcome = CompareOutcome(
             metric=str(facts.metric),
@@ -88,17 +92,6 @@ def compare(
         result = CompareResult(run=run, result=outcome, meta=field.meta())
         store.put_comparison(result)
     return result
-
-
-def check_start(spec: CompareSpec) -> None:
-    """Load data and model and lay every method over it, at both ends of its sizes, before a trial is paid for."""
-    from intrinsic.measurement.checks import check_settings
-    from intrinsic.trial import check_trial
-
-    check_settings(spec.base)
-    for contender in spec.contenders:
-        for size in {min(contender.sizes, default=None), max(contender.sizes, default=None)}:
-            check_trial(Entry(contender, size, contender.rates[0], 0).trial(spec))
 
 
 def _rate(field: Field, contender: Contender, warnings: list[str]) -> float:
@@ -163,6 +156,7 @@ def _row(
 def _smallest(field: Field, rates: dict[str, float], rows: list[CompareRow]) -> tuple[Target, tuple[SmallestSize, ...]]:
     """Searches, and adds the rows of the sizes that were found."""
     spec, facts = field.spec, field.facts()
+    check_direction(spec.base, facts)
     scores = [signed(facts, score) for score in rows[0].scores]
     chance = signed(facts, facts.chance or 0.0)
     rule = spec.base.target.model_copy(update={"fraction": spec.at})
@@ -187,7 +181,7 @@ def _search(field: Field, contender: Contender, rate: float, target: Target) -> 
     def evaluate(asks: Sequence[Ask]) -> list[float | None]:
         return field.answers([Entry(contender, a.d, rate * a.rate_factor, a.seed, "search") for a in asks])
 
-    found = unsigned(search(evaluate, target, asked), field.facts())
+    found = unsigned(search(evaluate, target, asked, _words(contender)), field.facts())
     size = found.d
     trained = None
     if size is not None:
@@ -200,6 +194,22 @@ def _search(field: Field, contender: Contender, rate: float, target: Target) -> 
         learning_rate=rate,
         search=found,
         parameters_trained=trained,
+    )
+
+
+def _words(contender: Contender) -> Words:
+    """What a user of `compare` can change."""
+    name = contender.size or "size"
+    least = contender.sizes[0] == 1
+    return Words(
+        lower="there is no smaller one" if least else f"give a smaller {name} in --methods",
+        higher=f"give a larger {name} in --methods",
+        less="lower --at",
+        rates="--subspace-rates" if contender.method.name == "subspace" else "lr in --methods",
+        curve=f"compare several {name} without --at",
+        noun="size",
+        plural="sizes",
+        letter=letter(name),
     )
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+
 from intrinsic.comparison.field import Entry
 from intrinsic.errors import SpecError
 from intrinsic.methods import attach
@@ -9,29 +13,81 @@ from intrinsic.spec import CompareSpec, Contender, MeasureSpec
 from intrinsic.trial.ingredients import model_of, task_of
 
 PROBES = {"subspace_dim": (1024, 2048)}
-"""Sizes at which the count is taken; else 1 and 2. A small d may not pay for its lambdas."""
+"""Sizes at which the count is taken first; else 1 and 2. A small d may not pay for its lambdas."""
+TOLERANCE = 1.5
+"""The factor by which what is trained may differ from what was asked for."""
+TRIES = 24
+"""Sizes that are counted at most: enough to halve the range between 1 and any size that a model can hold."""
 
 
 def size_for(base: MeasureSpec, contender: Contender, parameters: int) -> int:
-    """The nearest size, by parameters_trained(size) = a + b size, with a and b from two sizes laid over the model.
+    """The size whose count, taken by laying the method over the model, is nearest to `parameters`.
 
-    Raises SpecError if even size 1 trains more than 1.5 times as many.
+    The first guess is the line parameters_trained(size) = a + b size through two sizes. Methods whose count is no
+    line (AdaLoRA rounds its first rank up, RandLoRA trains fewer at a larger rank) are bisected from there.
+
+    Raises SpecError if that is more than the model has, or no size comes within a factor of TOLERANCE.
     """
-    spec = CompareSpec(base=base, contenders=(Contender(label="full", method={"name": "full"}, rates=(1.0,)),))
-    low, high = PROBES.get(str(contender.size), (1, 2))
-    first, second = (_count(spec, contender, size) for size in (low, high))
-    slope = (second - first) / (high - low)
-    size = max(1, round(low + (parameters - first) / slope)) if slope else 1
-    least = first - slope * (low - 1)
-    if least > 1.5 * parameters:
+    count = _counter(base, contender)
+    most = _counter(base, Contender(label="full", method={"name": "full"}, rates=(1.0,)))(None)
+    if parameters > most:
         raise SpecError(
-            f"{contender.label}: at its smallest size it trains {least:,.0f} parameters, got params={parameters}: "
-            "name more, or leave it out"
+            f"{contender.label}: params must be at most the {most:,} that full fine-tuning trains, got {parameters:,}"
         )
+    low, high = PROBES.get(str(contender.size), (1, 2))
+    counts = {low: count(low), high: count(high)}
+    guess = _line(counts, parameters)
+    for _ in range(TRIES):
+        if guess in counts:
+            break
+        counts[guess] = count(guess)
+        guess = _between(counts, parameters)
+    size = min(counts, key=lambda tried: (abs(counts[tried] - parameters), tried))
+    _check(contender, parameters, counts[size])
     return size
 
 
-def _count(spec: CompareSpec, contender: Contender, size: int) -> int:
-    trial = Entry(contender, size, 1.0, 0).trial(spec)
-    task, _ = task_of(trial.task)
-    return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained
+def _line(counts: dict[int, int], parameters: int) -> int:
+    (low, first), (high, second) = sorted(counts.items())
+    slope = (second - first) / (high - low)
+    return max(1, round(low + (parameters - first) / slope)) if slope > 0 else 2 * high
+
+
+def _between(counts: dict[int, int], parameters: int) -> int:
+    """The next size to count: between two neighbours whose counts lie on either side, or twice the largest.
+
+    A size that was counted already says that there is no other to try.
+    """
+    tried = sorted(counts)
+    for low, high in pairwise(tried):
+        one, other = counts[low] - parameters, counts[high] - parameters
+        if one * other < 0 and high - low > 1:
+            return min(high - 1, max(low + 1, round(low + (high - low) * one / (one - other))))
+    away = [abs(counts[size] - parameters) for size in tried[-2:]]
+    crossed = any((counts[tried[0]] - parameters) * (counts[size] - parameters) <= 0 for size in tried)
+    return tried[-1] if crossed or away[-1] >= away[0] else 2 * tried[-1]
+
+
+def _check(contender: Contender, parameters: int, nearest: int) -> None:
+    if 1 / TOLERANCE <= nearest / parameters <= TOLERANCE:
+        return
+    mlp = dict(contender.method.options).get("mlp_width", 512) if contender.method.name in ("prefix", "mam") else None
+    hint = "; its reparameterisation is counted: mlp_width=none trains the prefixes alone" if mlp else ""
+    raise SpecError(
+        f"{contender.label}: the size nearest to params={parameters} trains {nearest:,} parameters: name about as "
+        f"many, or leave it out{hint}"
+    )
+
+
+def _counter(base: MeasureSpec, contender: Contender) -> Callable[[int | None], int]:
+    full = Contender(label="full", method={"name": "full"}, rates=(1.0,))
+    spec = CompareSpec(base=base, contenders=(full,))
+
+    @cache
+    def count(size: int | None) -> int:
+        """What the method really trains at this size."""
+        trial = Entry(contender, size, 1.0, 0).trial(spec)
+        task, _ = task_of(trial.task)
+        return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained
+
+    return count

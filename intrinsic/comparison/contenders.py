@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -54,6 +55,11 @@ ALIASES: dict[str, bool] = {"said": True, "did": False}
 """Short for `subspace`, with and without a scale a layer."""
 SHORT = ("r", "d", "l", "size")
 """Any of them means the method's own size."""
+
+
+def letter(size_name: str) -> str:
+    """A size as --methods writes it: r, d or l, else `size`."""
+    return {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}.get(size_name, "size")
 
 
 SizeFor = Callable[[Contender, int], int]
@@ -147,9 +153,12 @@ def _size_name(name: str) -> str | None:
 
 def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor | None) -> Contender:
     name, settings = "subspace" if words.name in ALIASES else words.name, dict(words.settings)
-    rates = tuple(_number(words, "lr", value) for value in settings.pop("lr", []))
+    given_rates = settings.pop("lr", [])
+    rates = tuple(_number(words, "lr", value) for value in given_rates)
     size = _size_name(name)
     budgets = settings.pop("params", [])
+    if min(rates, default=1.0) <= 0 or not all(map(math.isfinite, rates)):
+        raise SpecError(f"{words.name}: lr must be learning rates above 0, got {','.join(given_rates)}")
     if budgets and (size is None or size_for is None or any(key in settings for key in (*SHORT, size))):
         raise SpecError(f"{words.name}: params names the sizes of a method that has some, instead of them")
     sizes = _sizes(words, settings, size, search)
@@ -164,14 +173,20 @@ def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor
         rates=rates or _rates(name, base),
     )
     if budgets and size_for is not None:
-        found = {size_for(made, round(_number(words, "params", value))) for value in budgets}
+        found = {size_for(made, _budget(words, value)) for value in budgets}
         made = made.model_copy(update={"sizes": tuple(sorted(found))})
     return made if size is None else made.model_copy(update={"method": made.at(made.sizes[0])})
 
 
 def _sizes(words: _Words, settings: dict[str, list[str]], size: str | None, search: bool) -> tuple[int, ...]:
     """Takes the size's words out of the settings."""
-    given = [value for key in (*SHORT, size) if key in settings and key is not None for value in settings.pop(key)]
+    keys = [key for key in (*SHORT, size) if key is not None and key in settings]
+    if len(set(keys)) > 1:
+        inner = f", and {settings['of'][0]}'s own by its whole name, as in rank=2" if "of" in settings else ""
+        raise SpecError(
+            f"{words.name}: each of {', '.join(dict.fromkeys(keys))} names the size {size}: give it once{inner}"
+        )
+    given = [value for key in dict.fromkeys(keys) for value in settings.pop(key)]
     if size is None:
         if given:
             raise SpecError(f"{words.name} has one size only, got {','.join(given)}: leave it out")
@@ -190,6 +205,13 @@ def _number(words: _Words, key: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise SpecError(f"{words.name}: {key} must be numbers, got {value!r}") from None
+
+
+def _budget(words: _Words, value: str) -> int:
+    number = _number(words, "params", value)
+    if not math.isfinite(number) or number < 1:
+        raise SpecError(f"{words.name}: params must be numbers of parameters from 1, got {value!r}")
+    return round(number)
 
 
 def _options(name: str) -> type[Frozen]:
@@ -238,7 +260,12 @@ def _check(name: str, options: Mapping[str, object]) -> None:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{problem['msg']}") from None
+        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{_said(problem['msg'])}") from None
+
+
+def _said(message: str) -> str:
+    """Without pydantic's mark of a validator's own words."""
+    return message.removeprefix("Value error, ")
 
 
 def _rates(name: str, base: MeasureSpec) -> tuple[float, ...]:

@@ -35,6 +35,7 @@ from intrinsic.errors import SpecError
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
 from intrinsic.measurement.campaign import Campaign
+from intrinsic.measurement.chance import check_direction, near_chance
 from intrinsic.measurement.checks import check_bracket, check_settings
 from intrinsic.measurement.estimate import Estimate, estimate
 from intrinsic.measurement.events import News, OnNews, SearchState, TargetKnown, TrialNews
@@ -47,9 +48,6 @@ from intrinsic.spec import MeasureSpec
 from intrinsic.store import Store
 
 __all__ = ["Estimate", "News", "SearchState", "TargetKnown", "TrialNews", "estimate", "measure"]
-
-NEAR_CHANCE = 0.02
-"""A score within two points of the chance level says nothing."""
 
 
 @dataclass
@@ -105,7 +103,7 @@ def _investigate(campaign: Campaign) -> _Findings:
     findings = _Findings()
     scores = _baseline(campaign, findings)
     facts = campaign.facts()
-    _check_direction(campaign.spec, facts)
+    check_direction(campaign.spec, facts)
     if not scores and campaign.spec.target.kind != "global":
         findings.search = _no_baseline(campaign.spec, campaign.why_no_score())
         return findings
@@ -117,8 +115,8 @@ def _investigate(campaign: Campaign) -> _Findings:
         return findings
     campaign.aim(findings.target.value, findings.baseline)
     if findings.baseline is not None:
-        _warn_near_chance(findings, signed(facts, findings.baseline.mean), facts, "the baseline")
-    _warn_near_chance(findings, findings.target.value, facts, "the target")
+        findings.warnings += near_chance(signed(facts, findings.baseline.mean), facts, "the baseline")
+    findings.warnings += near_chance(findings.target.value, facts, "the target")
     _subspace_rate(campaign, findings, facts)
     findings.search = _search(campaign, findings)
     return findings
@@ -159,7 +157,7 @@ def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -
     findings.rate = choice.rate
     findings.warnings += choice.warnings
     if choice.score is not None:
-        _warn_near_chance(findings, choice.score, facts, f"the best score at d={d}, where the rate was chosen,")
+        findings.warnings += near_chance(choice.score, facts, f"the best score at d={d}, where the rate was chosen,")
 
 
 def _search(campaign: Campaign, findings: _Findings) -> SearchResult:
@@ -203,24 +201,6 @@ def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
         cost=campaign.cost(),
         trials=campaign.rows(),
     )
-
-
-def _check_direction(spec: MeasureSpec, facts: TrialTrain) -> None:
-    if not facts.higher_is_better and spec.target.kind != "chance-corrected":
-        raise SpecError(
-            f"target {spec.target.kind!r} is a share of a score, but {facts.metric} is better when lower: "
-            "use --target chance-corrected"
-        )
-
-
-def _warn_near_chance(findings: _Findings, score: float, facts: TrialTrain, what: str) -> None:
-    """score: signed."""
-    chance = facts.chance or 0.0
-    if score <= signed(facts, chance) + NEAR_CHANCE:
-        findings.warnings.append(
-            f"{what} {signed(facts, score):.4g} is not more than 2 points better than the best constant answer's "
-            f"{facts.metric}, {chance:.4g}"
-        )
 
 
 def _no_baseline(spec: MeasureSpec, reason: str) -> SearchResult:

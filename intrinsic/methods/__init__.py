@@ -128,7 +128,7 @@ def reload(folder: str | Path, loaded: Pretrained) -> Trainable:
 def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
     """Raise what attach would raise for settings that the model cannot meet; its weights need no values."""
     method = _known(spec)
-    if spec.name == "subspace":
+    if spec.name in ("subspace", "prompt"):
         _module(method).check_fit(loaded, spec)
     elif method.transformer:
         import_module("intrinsic.methods.architecture").blocks_of(loaded.model, spec.name)

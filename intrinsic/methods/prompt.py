@@ -148,6 +148,21 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFine
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
 
 
+def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
+    """Raise the ModelError or SpecError of :func:`attach` that the model's kind is reason for, without attaching."""
+    options = options_of(PromptOptions, spec)
+    family_of(loaded.model, spec.name)
+    if options.start != "random":
+        _token_table(_backbone(loaded.model), options.start)
+
+
+def _token_table(backbone: Any, start: str) -> nn.Embedding:
+    table = backbone.get_input_embeddings()
+    if not isinstance(table, nn.Embedding):
+        raise SpecError(f"start {start!r} needs token embeddings, and this model reads images: use 'random'")
+    return table
+
+
 def _hang(backbone: Any, prompt: Prompt, family: str) -> None:
     if _has_decoder(backbone):  # generate() calls the two apart; the answer is the decoder's, where no prompt stands
         backbone.get_encoder().register_forward_pre_hook(prompt.before_text, with_kwargs=True)
@@ -185,8 +200,7 @@ def _start(loaded: Pretrained, backbone: Any, options: PromptOptions, generator:
         width = table.weight.shape[1] if isinstance(table, nn.Embedding) else width_of(backbone)
         drawn = torch.empty(options.length, width).uniform_(-SPREAD, SPREAD, generator=generator)
         return drawn.to(weight)
-    if not isinstance(table, nn.Embedding):
-        raise SpecError(f"start {options.start!r} needs token embeddings, and this model reads images: use 'random'")
+    table = _token_table(backbone, options.start)
     rows = _words(loaded, options) if options.start == "text" else _vocabulary(loaded, table, options.length, generator)
     return table.weight.detach()[rows]
 

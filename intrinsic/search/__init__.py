@@ -8,12 +8,13 @@ from intrinsic.search.conclusion import conclude
 from intrinsic.search.grid import dimensions
 from intrinsic.search.ledger import Ask, Evaluate, Ledger
 from intrinsic.search.target import Target, make_target
+from intrinsic.search.words import Words
 from intrinsic.spec import SearchSpec
 
-__all__ = ["Ask", "Evaluate", "SearchResult", "Target", "dimensions", "make_target", "search"]
+__all__ = ["Ask", "Evaluate", "SearchResult", "Target", "Words", "dimensions", "make_target", "search"]
 
 
-def search(evaluate: Evaluate, target: Target, spec: SearchSpec) -> SearchResult:
+def search(evaluate: Evaluate, target: Target, spec: SearchSpec, words: Words | None = None) -> SearchResult:
     """The smallest d whose expected score f(d) reaches the target, with an interval.
 
     f is taken to rise with d but for noise; scores are signed so that higher is better. `evaluate` gets batches
@@ -27,8 +28,10 @@ def search(evaluate: Evaluate, target: Target, spec: SearchSpec) -> SearchResult
     kind `adaptive` is described in `intrinsic.search.adaptive`. kind `grid` is the papers' protocol (Li et al.
     2018): every dimension of the grid with all its seeds, no rate guard; d is the smallest whose mean reaches
     the target. Deviation: the papers give no interval; here both kinds share one.
+
+    words: how the result's message speaks to the user; left out, as to one of `intrinsic measure`.
     """
-    dims, ledger = dimensions(spec), Ledger(evaluate, target, spec)
+    dims, ledger = dimensions(spec), Ledger(evaluate, target, spec, words)
     if spec.kind == "grid":
         ledger.ask([Ask(d, seed) for d in dims for seed in range(spec.seeds)])
         for d in dims:

@@ -112,57 +112,51 @@ def _notes(ledger: Ledger) -> list[str]:
             f"{lost} of {len(ledger.points)} trials failed for another reason and were left out: see their errors"
         )
     notes += [
-        f"at d={d} the learning rate times {rate:g} did better and was used from there on"
+        f"at {ledger.words.letter}={d} the learning rate times {rate:g} did better and was used from there on"
         for d, rate in ledger.switches
     ]
     return notes
 
 
 def _found(ledger: Ledger, d: int, interval: Interval) -> str:
-    low, high = interval
+    (low, high), w = interval, ledger.words
     sure = f"with {ledger.spec.confidence:.0%} confidence"
     if low is not None and high is not None:
-        return f"d={d} reaches the target {ledger.target}; {sure} the crossing is in {low:.4g} to {high:.4g}"
+        return f"{w.letter}={d} reaches the target {ledger.target}; {sure} the crossing is in {low:.4g} to {high:.4g}"
     side = "above" if low is not None else "below" if high is not None else "on either side of"
-    flags = [_lower(ledger)] * (low is None) + [_higher(ledger)] * (high is None)
+    flags = [w.lower] * (low is None) + [w.higher] * (high is None)
     return (
-        f"d={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the dimensions tried: "
-        f"{' and '.join(flags)}, or run more seeds of the baseline and of each dimension"
+        f"{w.letter}={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the {w.plural} "
+        f"tried: {' and '.join(flags)}, or run more seeds of the baseline and of each {w.noun}"
     )
 
 
-def _lower(ledger: Ledger) -> str:
-    return "give smaller dimensions to --grid" if ledger.spec.grid else "lower --low"
-
-
-def _higher(ledger: Ledger) -> str:
-    return "give larger dimensions to --grid" if ledger.spec.grid else "raise --high"
-
-
 def _lowest(ledger: Ledger, d: int) -> str:
-    return f"the lowest dimension tried, d={d}, already reaches the target {ledger.target}: {_lower(ledger)}"
+    w = ledger.words
+    return f"the lowest {w.noun} tried, {w.letter}={d}, already reaches the target {ledger.target}: {w.lower}"
 
 
 def _unmet(ledger: Ledger) -> str:
     """What is true of the trials: no mean reaches the target, or one does and the fit over all of them does not."""
-    target, up_to = f"the target {ledger.target}", f"up to d={max(point.d for point in ledger.points)}"
+    w = ledger.words
+    target, up_to = f"the target {ledger.target}", f"up to {w.letter}={max(point.d for point in ledger.points)}"
     best = max(ledger.cells(), key=lambda cell: cell.mean)
     mean = ledger.target.shown(best.mean)
-    remedies = f"{_higher(ledger)}, train longer, or lower --fraction"
+    remedies = f"{w.higher}, train longer, or {w.less}"
     if ledger.reached(best.d):
-        claim = f"the fitted curve does not reach {target} {up_to}, though the mean {mean} at d={best.d} does"
+        claim = f"the fitted curve does not reach {target} {up_to}, though the mean {mean} at {w.letter}={best.d} does"
         remedies = f"raise --seeds to settle it, else {remedies}"
     else:
-        claim = f"no dimension {up_to} reaches {target} in the mean (best {mean} at d={best.d})"
+        claim = f"no {w.noun} {up_to} reaches {target} in the mean (best {mean} at {w.letter}={best.d})"
     if elsewhere := _reached_elsewhere(ledger):
-        return f"{claim}; {elsewhere}: give that rate by --subspace-rates, or raise --seeds"
+        return f"{claim}; {elsewhere}: give that rate by {w.rates}, or raise --seeds"
     top = ledger.cells()[-1]
     if ledger.clearly_worse(top, best):
         claim += (
-            f"; it falls to {ledger.target.shown(top.mean)} at d={top.d}, as with a learning rate too high for large "
-            "dimensions"
+            f"; it falls to {ledger.target.shown(top.mean)} at {w.letter}={top.d}, as with a learning rate too high "
+            f"for large {w.plural}"
         )
-        remedies = "give lower --subspace-rates, or train longer"
+        remedies = f"give lower {w.rates}, or train longer"
     return f"{claim}: {remedies}"
 
 
@@ -177,20 +171,21 @@ def _reached_elsewhere(ledger: Ledger) -> str:
         reached = sum(score >= ledger.target.value for score in scores)
         if reached:
             trials = f"{reached} of {len(scores)} trials did (best {ledger.target.shown(max(scores))})"
-            told.append(f"at d={d} with the learning rate times {rate:g}, {trials}")
+            told.append(f"at {ledger.words.letter}={d} with the learning rate times {rate:g}, {trials}")
     return ", ".join(told)
 
 
 def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
+    w = ledger.words
     before, after = (ledger.target.shown(cell.mean) for d in drop if (cell := ledger.cell(d)) is not None)
     return (
-        f"the score worsens from {before} at d={drop[0]} to {after} at d={drop[1]}, through the target "
-        f"{ledger.target}: check the learning rate, or see the whole curve with --search grid"
+        f"the score worsens from {before} at {w.letter}={drop[0]} to {after} at {w.letter}={drop[1]}, through the "
+        f"target {ledger.target}: check the learning rate, or {w.curve}"
     )
 
 
 def _no_score(ledger: Ledger) -> str:
     return (
-        f"{sum(p.score is None for p in ledger.points)} of {len(ledger.points)} trials gave no score, so no dimension "
-        "is known to reach the target: look at the trials' errors, then lower the learning rate or fix the task"
+        f"{sum(p.score is None for p in ledger.points)} of {len(ledger.points)} trials gave no score, so no "
+        f"{ledger.words.noun} is known to reach the target: look at the trials' errors, then lower the learning rate or fix the task"
     )

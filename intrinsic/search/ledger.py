@@ -12,6 +12,7 @@ from intrinsic.errors import SpecError
 from intrinsic.records import Point
 from intrinsic.search.fit import Cell
 from intrinsic.search.target import Target
+from intrinsic.search.words import Words, measurement_words
 from intrinsic.spec import SearchSpec
 
 CLEAR = 0.99
@@ -50,8 +51,8 @@ class Ledger:
     left out, and another seed is asked in its place.
     """
 
-    def __init__(self, evaluate: Evaluate, target: Target, spec: SearchSpec) -> None:
-        self.target, self.spec = target, spec
+    def __init__(self, evaluate: Evaluate, target: Target, spec: SearchSpec, words: Words | None = None) -> None:
+        self.target, self.spec, self.words = target, spec, words or measurement_words(spec)
         self.points: list[Point] = []
         self.exhausted = False
         self._evaluate = evaluate

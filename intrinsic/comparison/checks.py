@@ -1,0 +1,71 @@
+"""What a comparison refuses before a trial is paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from intrinsic.comparison.field import Entry
+from intrinsic.errors import ModelError, SpecError
+from intrinsic.spec import CompareSpec, Contender, TrialSpec
+
+Answer = TypeVar("Answer")
+
+
+def check_sizes(spec: CompareSpec) -> None:
+    """Raises SpecError for a method that --at gives one size only: there is nothing to search over."""
+    for contender in spec.contenders if spec.at is not None else ():
+        if len(contender.sizes) == 1:
+            size = contender.sizes[0]
+            raise SpecError(
+                f"{contender.label}: --at searches over a method's sizes and needs two or more, got {contender.size}="
+                f"{size}: name more, as in {contender.size}={size},{2 * size}, or leave the size out"
+            )
+
+
+def check_start(spec: CompareSpec) -> None:
+    """Load data and model and lay every method over it, at both ends of its sizes, before a trial is paid for."""
+    from intrinsic.trial import check_trial
+
+    _check(spec, check_trial)
+
+
+def outline_start(spec: CompareSpec) -> tuple[str, ...]:
+    """The same as far as it goes without reading a weight or asking the Hub; says what stays unchecked.
+
+    Raises SpecError, DataError and ModelError as a run would.
+    """
+    from intrinsic.trial import outline_trial
+
+    return tuple(dict.fromkeys(what for told in _check(spec, outline_trial) for what in told))
+
+
+def fitting(spec: CompareSpec) -> tuple[CompareSpec, tuple[str, ...]]:
+    """The comparison without the methods that look for parts which the model does not have, and their labels."""
+    from intrinsic.trial import outline_trial
+
+    kept, left = [], []
+    for contender in spec.contenders:
+        try:
+            for trial in _ends(spec, contender):
+                outline_trial(trial)
+        except ModelError:
+            left.append(contender.label)
+        else:
+            kept.append(contender)
+    if "full" in left:  # then it is the model itself that will not do, which the run says
+        return spec, ()
+    return spec.model_copy(update={"contenders": tuple(kept)}), tuple(left)
+
+
+def _check(spec: CompareSpec, check: Callable[[TrialSpec], Answer]) -> list[Answer]:
+    from intrinsic.measurement.checks import check_settings
+
+    check_settings(spec.base)
+    check_sizes(spec)
+    return [check(trial) for contender in spec.contenders for trial in _ends(spec, contender)]
+
+
+def _ends(spec: CompareSpec, contender: Contender) -> Iterator[TrialSpec]:
+    for size in sorted({contender.sizes[0], contender.sizes[-1]}) if contender.sizes else [None]:
+        yield Entry(contender, size, contender.rates[0], 0).trial(spec)
