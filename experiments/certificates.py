@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from intrinsic_cli.certify import resolve
 
 from intrinsic.certificate.assumptions import SHARED_SOURCES
 from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE, Certificate, read_certificate
 from intrinsic.certificate.spec import CertifySpec
 from intrinsic.certificate.table import Evidence, certified
-from intrinsic_cli.certify import resolve
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE.parent / "figures"

@@ -7,6 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from intrinsic_cli import main as command
+from intrinsic_cli.flags import FLAGS
 from records_fake import measured
 from typer.testing import CliRunner
 
@@ -14,8 +16,6 @@ from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.tasks import TASKS
-from intrinsic_cli import main as command
-from intrinsic_cli.flags import FLAGS
 
 
 def imported(*calls: list[str]) -> set[str]:

@@ -7,6 +7,8 @@ import re
 
 import pytest
 import synthetic
+from intrinsic_cli.board import Board, Line
+from intrinsic_cli.live import LEGEND, LiveTable
 from rich.console import Console
 
 from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Waiting
@@ -14,8 +16,6 @@ from intrinsic.measurement import SearchState, TargetKnown, TrialNews
 from intrinsic.measurement.plan import Plan
 from intrinsic.records import Baseline
 from intrinsic.spec import PRESETS
-from intrinsic_cli.board import Board, Line
-from intrinsic_cli.live import LEGEND, LiveTable
 
 SPEC = PRESETS["demo"]
 BASELINE = [Plan("baseline", seed, 5e-4) for seed in range(3)]

@@ -9,6 +9,8 @@ import shlex
 
 import pytest
 import synthetic
+from intrinsic_cli import main as command
+from intrinsic_cli import measure as verb
 from records_fake import measured
 
 import intrinsic.measurement
@@ -17,8 +19,6 @@ from intrinsic.records import MeasureResult
 from intrinsic.spec import PRESETS
 from intrinsic.store import Store
 from intrinsic.store.claims import take
-from intrinsic_cli import main as command
-from intrinsic_cli import measure as verb
 
 RATES = "--baseline-rates 2.5e-4,5e-4,1e-3 --subspace-rates 2e-3,4e-3,8e-3"  # about the synthetic runner's best
 SMALL = shlex.split(

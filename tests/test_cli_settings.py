@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from typer.testing import CliRunner
-
-from intrinsic.spec import PRESETS, MeasureSpec
 from intrinsic_cli import main as command
 from intrinsic_cli import measure as verb
 from intrinsic_cli.flags import FLAGS
 from intrinsic_cli.resolve import to_yaml
+from typer.testing import CliRunner
+
+from intrinsic.spec import PRESETS, MeasureSpec
 
 
 def leaves(tree: dict, path: str = "") -> set[str]:

@@ -25,6 +25,7 @@ from statistics import median
 from typing import Any
 
 import yaml
+from intrinsic_cli.resolve import resolve
 
 from intrinsic.comparison import parse
 from intrinsic.errors import IntrinsicError, SpecError, StoreError
@@ -33,7 +34,6 @@ from intrinsic.report import words
 from intrinsic.report.comparison.tables import name as shown_name
 from intrinsic.spec import Contender, MeasureSpec
 from intrinsic.store import read_comparison, read_measurement
-from intrinsic_cli.resolve import resolve
 
 HERE = Path(__file__).resolve().parent
 AGREE = 2.0

@@ -1,7 +1,8 @@
 """The comparison: every method at its own rate, over the same seeds, and the smallest size of each that is enough.
 
 1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes; the grid grows
-   where its best rate is an end (`intrinsic.measurement.rates`). So no method loses for its rate.
+   where its best rate is an end (`intrinsic.measurement.rates`). One seed a rate is noisy:
+   a rate nearby may do better, the more so at the other sizes.
 2. Scores. search.seeds fresh seeds of each method and size at that rate. The seeds of initialisation and data order
    are the same for all, so that differences between methods are paired; no score that chose a rate counts.
 3. Smallest sizes, if asked for. For each method with sizes the search that finds d90 (`intrinsic.search`), over the
