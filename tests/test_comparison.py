@@ -331,6 +331,8 @@ def test_names_in_the_figure_do_not_overlap(tmp_path):
         named = [text for text in figure.axes[0].texts if text.get_text().split(" (")[0] in NAMED]
         boxes = [text.get_window_extent() for text in named]
     assert len(boxes) == len(NAMED)
+    keys = [line for line in figure.axes[0].lines if line.get_transform() == figure.axes[0].transAxes]
+    assert len({(line.get_color(), line.get_marker()) for line in keys}) == len(NAMED) - 1, "a mark beside each name"
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 

@@ -187,5 +187,6 @@ def _fallen(ledger: Ledger, drop: tuple[int, int]) -> str:
 def _no_score(ledger: Ledger) -> str:
     return (
         f"{sum(p.score is None for p in ledger.points)} of {len(ledger.points)} trials gave no "
-        f"score, so no {ledger.words.noun} is known to reach the target: look at the trials' errors, then lower the learning rate or fix the task"
+        f"score, so no {ledger.words.noun} is known to reach the target: look at the trials' errors, "
+        "then lower the learning rate or fix the task"
     )

@@ -191,18 +191,18 @@ def _names(axes: Axes, marks: Marks) -> None:
     points = _points(axes)
     room = points.room
     named = [
-        (name, _at(rows[-1]), colour)
-        for (name, rows), (colour, _) in zip(marks.groups.items(), marks.looks, strict=True)
+        (name, _at(rows[-1]), colour, marker)
+        for (name, rows), (colour, marker) in zip(marks.groups.items(), marks.looks, strict=True)
     ]
     if marks.full is not None:
-        named.append((_full_name(marks.full), (axes.get_xlim()[1], _at(marks.full)[1]), INK))
-    ends = [points.at(place) for _, place, _ in named]
+        named.append((_full_name(marks.full), (axes.get_xlim()[1], _at(marks.full)[1]), INK, ""))
+    ends = [points.at(place) for _, place, _, _ in named]
     heights = spread([y - room[1] for _, y in ends], SMALL * 1.35, room[3] - room[1])
-    for (name, place, colour), (x, y), height in zip(named, ends, heights, strict=True):
+    for (name, place, colour, marker), (x, y), height in zip(named, ends, heights, strict=True):
         axes.annotate(
             name,
             place,
-            xytext=(room[2] + 8 - x, room[1] + height - y),
+            xytext=(room[2] + 9 - x, room[1] + height - y),
             textcoords="offset points",
             color=colour,
             fontsize=SMALL,
@@ -210,6 +210,9 @@ def _names(axes: Axes, marks: Marks) -> None:
             annotation_clip=False,
             arrowprops={**LEADER, "color": colour},
         )
+        if marker:  # the colours are fewer than the methods
+            spot = ((room[2] + 3 - room[0]) / (room[2] - room[0]), height / (room[3] - room[1]))
+            axes.plot(*spot, marker, color=colour, markersize=3.2, transform=axes.transAxes, clip_on=False)
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,8 @@ def _sizes(axes: Axes, marks: Marks) -> None:
         for row in rows if len(rows) > 1 else ():
             x, y = points.at(_at(row))
             text, size = str(row.size), (0.6 * SMALL * len(str(row.size)), SMALL)
-            near = (max(room[0], x - 22), max(room[1], y - 18), min(room[2], x + 22), min(room[3], y + 18))
+            near = (max(room[0], x - 36), max(room[1], y - 32), min(room[2], x + 36), min(room[3], y + 32))
             left, foot = best_place((x, y), size, near, taken)
             axes.annotate(text, _at(row), xytext=(left - x, foot - y), textcoords="offset points", color=GREY,
                           fontsize=SMALL - 1)  # fmt: skip
-            taken += [(left + size[0] * i / 4, foot + size[1] * j / 2) for i in range(5) for j in range(3)]
+            taken += 3 * [(left + size[0] * i / 4, foot + size[1] * j / 2) for i in range(5) for j in range(3)]
