@@ -203,8 +203,8 @@ def _start(loaded: Pretrained, backbone: Any, options: PromptOptions, generator:
         return drawn.to(weight)
     table = _token_table(backbone, options.start)
     rows = _words(loaded, options) if options.start == "text" else _vocabulary(loaded, table, options.length, generator)
-    drawn: Tensor = table.weight.detach()[rows]
-    return drawn
+    chosen: Tensor = table.weight.detach()[rows]
+    return chosen
 
 
 def _words(loaded: Pretrained, options: PromptOptions) -> list[int]:
