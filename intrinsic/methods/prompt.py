@@ -7,8 +7,9 @@ begins and its places are taken out of the last hidden state where the backbone 
 All prompt places are attended to. They take the positions of tokens: an input may be so much shorter.
 
 Masks and position ids are always those of the tokens alone; the prompt's are added. A decoder whose input is padded
-on the left needs position_ids (`generate` gives them): else the padding lies between the prompt and the text's positions. A decoder's cache holds the
-prompt's keys and values since the pass that filled it, so a later pass from the cache puts in no second prompt.
+on the left needs position_ids (`generate` gives them): else the padding lies between the prompt and the text's
+positions. A decoder's cache holds the prompt's keys and values since the pass that filled it, so a later pass from the
+cache puts in no second prompt.
 """
 
 from __future__ import annotations
