@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intrinsic.errors import SpecError
 
-BUILD = "gcc -O3 -march=native -fPIC -shared fht.c -o libffht.so"
+BUILD = "gcc -O3 -march=native -fPIC -shared fht.c fast_copy.c -o libffht.so"
 Peer = Callable[[Tensor], Callable[[], object] | None]
 """x [rows, p] -> a call that transforms it, or None where the library cannot."""
 
