@@ -303,10 +303,11 @@ def test_a_trial_that_cannot_run_is_refused_beforehand(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works on a GPU")
-@pytest.mark.parametrize("check", CHECKS)
-def test_a_precision_the_machine_lacks_is_refused_beforehand(check: Any) -> None:
+def test_a_precision_the_machine_lacks_is_refused_beforehand_and_named_by_an_outline() -> None:
     with pytest.raises(SpecError, match="precision 'fp16' needs a GPU"):
-        check(digits(precision="fp16"))
+        check_trial(digits(precision="fp16"))
+    (told,) = outline_trial(digits(precision="fp16"))
+    assert "precision 'fp16' needs a GPU" in told, "a dry run may prepare a run for another machine"
 
 
 @pytest.mark.parametrize("check", CHECKS)

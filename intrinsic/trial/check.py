@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from intrinsic.errors import SpecError
 from intrinsic.methods import attach, check_fit
 from intrinsic.models import MODELS, is_here, load_model
 from intrinsic.models.loaded import LoadedModel
@@ -26,15 +27,18 @@ def check_trial(spec: TrialSpec) -> None:
 
 
 def outline_trial(spec: TrialSpec) -> tuple[str, ...]:
-    """The same without reading a weight or asking the Hub; says what therefore stays unchecked.
+    """The same without reading a weight, asking the Hub, or asking for a device; says what therefore stays unchecked.
 
     Raises what check_trial raises.
     """
     info = check_task(spec.task)
     model_here = is_here(spec.model, info.kind)
-    check_precision(spec.optim.precision)
     task = None if comes_from_hub(spec.task) else task_of(spec.task)[0]
     unchecked = [] if task else [f"the data of {info.name!r}, which come from the Hub"]
+    try:
+        check_precision(spec.optim.precision)
+    except SpecError as error:  # a run may be prepared on another machine than its own
+        unchecked.append(f"whether the machine it will run on has what it asks for: {error}")
     if not model_here:
         unchecked.append(f"the model {spec.model.name!r}, which comes from the Hub, and whether the dimensions suit it")
     elif task is None and _needs_images(spec):
