@@ -165,3 +165,46 @@ def test_a_decoders_positions_are_those_of_its_tokens() -> None:
     assert torch.equal(logits(loaded.model, given), expected)
     other = {"input_ids": ids, "position_ids": torch.tensor([[0, 1, 2, 4]])}
     assert not torch.equal(logits(loaded.model, other), expected)
+
+
+def padded_left(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same rows, each as far to the right as it goes, and two places more on the left."""
+    moved = {key: torch.zeros(len(value), value.shape[1] + 2, dtype=value.dtype) for key, value in batch.items()}
+    for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
+        for key, value in batch.items():
+            moved[key][row, -length:] = value[row, :length]
+    return moved
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("implementation", ["eager", "sdpa"])
+def test_left_padding_changes_no_logit_of_a_decoder(name: str, implementation: str) -> None:
+    loaded, batch = fresh(name), batch_of(name)
+    loaded.model.set_attn_implementation(implementation)
+    lay(loaded)
+    moved = logits(loaded.model, padded_left(batch))
+    torch.testing.assert_close(moved, logits(loaded.model, batch), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_positions_made_from_a_mask_without_left_padding_are_the_models_own(name: str) -> None:
+    loaded, batch = fresh(name), batch_of(name, extra=2)
+    lay(loaded)
+    counted = logits(loaded.model, {**batch, "position_ids": torch.arange(8).expand(3, -1)})
+    assert torch.equal(logits(loaded.model, batch), counted)
+    all_seen = torch.ones_like(batch["input_ids"])
+    given = logits(loaded.model, {"input_ids": batch["input_ids"], "attention_mask": all_seen})
+    assert torch.equal(given, logits(loaded.model, {"input_ids": batch["input_ids"]}))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_pass_from_the_cache_counts_behind_left_padding(name: str) -> None:
+    loaded, batch = fresh(name), padded_left(batch_of(name))
+    lay(loaded)
+    backbone, mask = loaded.model.base_model.eval(), batch["attention_mask"]
+    with torch.no_grad():
+        whole = backbone(**batch).last_hidden_state[:, -1]
+        first = backbone(input_ids=batch["input_ids"][:, :-1], attention_mask=mask[:, :-1], use_cache=True)
+        cache = first.past_key_values
+        last = backbone(input_ids=batch["input_ids"][:, -1:], attention_mask=mask, past_key_values=cache)
+    torch.testing.assert_close(last.last_hidden_state[:, -1], whole, rtol=1e-4, atol=1e-5)

@@ -6,10 +6,10 @@ begins and its places are taken out of the last hidden state where the backbone 
 (a head at the first token, at the last that is not padding, a mean over the tokens) finds each token where it was.
 All prompt places are attended to. They take the positions of tokens: an input may be so much shorter.
 
-Masks and position ids are always those of the tokens alone; the prompt's are added. A decoder whose input is padded
-on the left needs position_ids (`generate` gives them): else the padding lies between the prompt and the text's
-positions. A decoder's cache holds the prompt's keys and values since the pass that filled it, so a later pass from the
-cache puts in no second prompt.
+Masks and position ids are always those of the tokens alone; the prompt's are added. A decoder that takes position_ids
+and is given none gets those of its mask, which begin where the padding on the left ends: else this padding would lie
+between the prompt and the text's positions. A decoder's cache holds the prompt's keys and values since the pass that
+filled it, so a later pass from the cache puts in no second prompt.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Prompt(nn.Module):
         given = {**dict(zip(inspect.signature(backbone.forward).parameters, args, strict=False)), **kwargs}
         past = self._past(given)
         self._inserted = past == 0
+        given = self._positioned(backbone, given)
         if past:
             return (), self._continued(given, past)
         ids, embedded = given.pop("input_ids", None), given.pop("inputs_embeds", None)
@@ -99,6 +100,22 @@ class Prompt(nn.Module):
         if given.get("position_ids") is not None:
             given["position_ids"] = given["position_ids"] + len(self.vectors)
         return given
+
+    def _positioned(self, backbone: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """With the tokens' position_ids [B, L], if a decoder is given a mask [B, past + L] and no position_ids.
+
+        The tokens on the left that the mask hides count for nothing; without such ones the ids are 0 .. L - 1 in every
+        row, as a decoder counts by itself.
+        """
+        mask = given.get("attention_mask")
+        if self.place or mask is None or mask.dim() != 2 or given.get("position_ids") is not None:
+            return given
+        if "position_ids" not in inspect.signature(backbone.forward).parameters:
+            return given
+        tokens = given["input_ids"] if given.get("inputs_embeds") is None else given["inputs_embeds"]
+        hidden = ((mask != 0).cumsum(dim=1) == 0).sum(dim=1, keepdim=True)
+        ids = (torch.arange(mask.shape[1], device=mask.device) - hidden).clamp(min=0)
+        return {**given, "position_ids": ids[:, -tokens.shape[1] :]}
 
     def _shifted(self, positions: Tensor) -> Tensor:
         """[B, L] -> [B, p + L]: those of the prompt, which stands in front, and the tokens' behind them."""
