@@ -146,7 +146,7 @@ def _cost(spec: CompareSpec) -> str:
     trials = pilots + seeds * sum(len(c.sizes) or 1 for c in fixed)
     searched = len(spec.contenders) - len(fixed)
     more = f", and {searched} searches over sizes, of 5 to 20 trials each" if searched else ""
-    return f"{trials} trials or more where a grid of rates turns out too narrow{more}"
+    return f"{trials} trials or more where a grid of rates turns out too narrow or two rates too close{more}"
 
 
 def _plan(spec: CompareSpec, folder: Path) -> str:

@@ -248,6 +248,8 @@ class CompareRow(Frozen):
     learning_rate: float
     scores: tuple[float, ...]
     """By seed index, of the trials that gave one."""
+    seeds: tuple[int, ...] | None = None
+    """The index of each score; equal indices are equal seeds in every row. None in records that did not keep them."""
     mean: float | None
     std: float | None
     """Sample standard deviation over seeds; None for fewer than two."""
@@ -263,6 +265,8 @@ class CompareRow(Frozen):
     """Mean over its trials of the loss at the end of training."""
     optimisation_gap: float | None
     """Loss of full fine-tuning less loss of the method, mean over the seeds that both have."""
+    gaps: tuple[float, ...] = ()
+    """Of these seeds, each; none in records that did not keep them."""
     profile: Profile | None = None
 
 

@@ -280,6 +280,11 @@ class MeasureSpec(Frozen):
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
 
+def size_letter(size_name: str) -> str:
+    """A method's size as --methods and tables write it: r, d or l, else `size`."""
+    return {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}.get(size_name, "size")
+
+
 class Contender(Frozen):
     """One method in a comparison, at one size or several."""
 

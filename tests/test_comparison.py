@@ -2,66 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from statistics import fmean
 
 import pytest
-import scipy.stats
-import synthetic
+from comparisons import BASE, compared, profiler, runner, spec
 
 from intrinsic.comparison import compare, parse, written
 from intrinsic.comparison.field import Entry
 from intrinsic.errors import SpecError, StoreError
-from intrinsic.records import CompareResult, Latency, Profile, TrialResult
 from intrinsic.report.comparison import contents, write_comparison
 from intrinsic.report.comparison.tables import scores, smallest, tables
-from intrinsic.spec import CompareSpec, TrialSpec
 from intrinsic.store import read_comparison
-
-BASE = synthetic.measure_spec(baseline_rates=(5e-4,), subspace_rates=(4e-3,))
-BEST = {"full": 5e-4, "vera": 1e-3, "lora": 1e-3, "probe": 4e-3, "subspace": 4e-3}
-TOP = {"full": 0.9, "vera": 0.7, "lora": 0.89, "probe": 0.7, "subspace": 0.88}
-HALF = {"lora": 2.0, "vera": 2.0, "subspace": 40.0}
-"""Size at which a method is half of the way up."""
-
-
-def size_of(spec: TrialSpec) -> int | None:
-    return spec.method.subspace_dim or dict(spec.method.options).get("rank")
-
-
-def expected(spec: TrialSpec) -> float:
-    name, size = spec.method.name, size_of(spec)
-    share = 1.0 if size is None else size / (size + HALF[name])
-    return 0.5 + (TOP[name] - 0.5) * share - 0.04 * math.log2(spec.optim.learning_rate / BEST[name]) ** 2
-
-
-def runner(spec: TrialSpec, *, progress=None, threads=None) -> TrialResult:
-    made = synthetic.result(spec.model_copy(update={"method": synthetic.spec(None).method}))
-    noise = 0.004 * ((spec.seeds.data_order % 1000) / 500 - 1)
-    train = made.train.model_copy(
-        update={
-            "score": expected(spec) + noise,
-            "train_loss": 1 - expected(spec),
-            "parameters_trained": 10 * (size_of(spec) or 1000),
-            "artefact_bytes": 100,
-        }
-    )
-    return made.model_copy(
-        update={"run": made.run.model_copy(update={"trial_id": spec.id, "spec": spec}), "train": train}
-    )
-
-
-def profiler(spec: TrialSpec) -> Profile:
-    return Profile(peak_bytes=10**6, latencies=(Latency(batch_size=1, full=2.0, unmerged=3.0, merged=None),))
-
-
-def spec(methods: str, at: float | None = None) -> CompareSpec:
-    return CompareSpec(base=BASE, contenders=parse(methods, BASE, search=at is not None), at=at)
-
-
-def compared(methods: str, folder, at: float | None = None, **more) -> CompareResult:
-    return compare(spec(methods, at), folder, runner=runner, profiler=profiler, **more)
-
 
 # -- what a user writes
 
@@ -110,12 +61,15 @@ def test_parameters_name_sizes():
     [
         ("lor", "unknown method 'lor'; .* did you mean 'lora'"),
         ("probe,lorra:r=2", "unknown method 'lorra"),
+        ("pfeiffer:params=2000,pfeifer", "must be numbers, got 'pfeifer', and unknown .* did you mean 'pfeiffer'"),
+        ("pfeiffer:r=2,pffg:r=3", "from 1, got 2,pffg,3, and unknown method 'pffg'; available: .*, pfeiffer, "),
+        ("lora:lr=1e-3,fast", "lora: lr must be numbers, got 'fast', and unknown method 'fast'"),
         ("lora:rnk=3", "unknown option 'rnk'; .* did you mean 'rank'"),
         ("lora:r=0", "lora: rank must be whole numbers from 1, got 0"),
         ("lora:r=2,x", "lora: rank must be whole numbers from 1, got 2,x"),
         ("probe:r=3", "probe has one size only, got 3"),
         ("lora:alpha=1,2", "option alpha takes one value, got 1,2"),
-        ("lora:lr=fast", "lora: lr must be numbers, got 'fast'"),
+        ("lora:lr=fast", "lora: lr must be numbers, got 'fast'$"),
         ("houlsby:scale=2", "method 'houlsby': .*a scale goes with composition 'scaled'"),
         ("probe:params=10", "probe: params names the sizes of a method that has some"),
         ("", "no method to compare: name some"),
@@ -318,49 +272,6 @@ def test_the_tables_cells(tmp_path):
     assert rows[1][-1] == "1.0 MB"
 
 
-NAMED = {"full", "lora", "said", "did", "probe"}
-
-
-def test_names_in_the_figure_do_not_overlap(tmp_path):
-    from intrinsic.report.comparison.pareto import draw
-    from intrinsic.report.style import style
-
-    with style():
-        figure = draw(compared("lora:r=1,8:lr=1e-3,said:d=100,1000,did:d=100,1000,probe:lr=4e-3", tmp_path))
-        figure.canvas.draw()
-        named = [text for text in figure.axes[0].texts if text.get_text().split(" (")[0] in NAMED]
-        boxes = [text.get_window_extent() for text in named]
-    assert len(boxes) == len(NAMED)
-    keys = [line for line in figure.axes[0].lines if line.get_transform() == figure.axes[0].transAxes]
-    assert len({(line.get_color(), line.get_marker()) for line in keys}) == len(NAMED) - 1, "a mark beside each name"
-    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
-
-
-def test_bars_come_from_the_pooled_spread(tmp_path):
-    from intrinsic.report.comparison.pareto import Marks
-
-    result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path)
-    marks = Marks(result)
-    rows = [row for row in result.result.rows if row.std is not None]
-    deviations = [score - row.mean for row in rows for score in row.scores]
-    freedom = len(deviations) - len(rows)
-    pooled = (sum(x * x for x in deviations) / freedom) ** 0.5
-    assert marks.spread == (pytest.approx(pooled), freedom)
-    half = scipy.stats.t.interval(0.95, freedom, scale=pooled / len(rows[0].scores) ** 0.5)[1]
-    assert marks.half(rows[0]) == pytest.approx(half)
-    assert "full" not in marks.groups
-
-
-def test_names_are_short_where_they_tell_methods_apart(tmp_path):
-    from intrinsic.report.comparison.pareto import Marks
-
-    result = compared("lora:alpha=4:lr=1e-3,lora:alpha=8:lr=1e-3,said:d=100", tmp_path)
-    assert set(Marks(result).groups) == {"lora:alpha=4", "lora:alpha=8", "said"}
-    result = compared("lora:alpha=4:lr=1e-3", tmp_path)
-    assert set(Marks(result).groups) == {"lora"}
-
-
 def test_a_folder_without_a_comparison_is_said(tmp_path):
     with pytest.raises(StoreError, match=r"no comparison at .*: `intrinsic compare --output-dir"):
         read_comparison(tmp_path)
@@ -423,6 +334,45 @@ def test_a_file_holds_methods_and_share_and_flags_go_on_top(capsys, tmp_path):
     (tmp_path / "a.yaml").write_text("methods: 3\n")
     assert command.main(["compare", "--config", str(tmp_path / "a.yaml")]) != 0
     assert "`methods` in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "told", "value"),
+    [
+        ("global:0.8", "0.9 × 0.8", 0.72),
+        ("chance-corrected", "chance", 0.5 + 0.9 * (0.9 - 0.5)),
+    ],
+)
+def test_the_target_is_the_one_that_is_asked_for(capsys, monkeypatch, tmp_path, target, told, value):
+    import functools
+
+    from intrinsic_cli import compare as verb
+    from intrinsic_cli import main as command
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verb, "compare", functools.partial(compare, runner=runner, profiler=profiler))
+    flags = [
+        "--baseline-rates",
+        "5e-4",
+        "--seeds",
+        "2",
+        "--methods",
+        "lora:r=1,2,4,8,16:lr=1e-3",
+        "--output-dir",
+        "out",
+    ]
+    assert command.main(["compare", *flags, "--target", target, "--at", "0.9"]) == 0
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert read_comparison("out").result.target == pytest.approx(value, abs=0.005)
+
+
+def test_a_share_of_what_is_better_when_lower_is_refused(tmp_path):
+    def lower(trial, **more):
+        made = runner(trial)
+        return made.model_copy(update={"train": made.train.model_copy(update={"higher_is_better": False})})
+
+    with pytest.raises(SpecError, match=r"'own' is a share of a score, .* lower: use --target chance-corrected"):
+        compare(spec("lora:r=1,2:lr=1e-3", 0.9), tmp_path, runner=lower, profiler=profiler)
 
 
 def test_ls_runs_shows_a_comparison(capsys, tmp_path):

@@ -1,8 +1,9 @@
 """The comparison: every method at its own rate, over the same seeds, and the smallest size of each that is enough.
 
 1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes; the grid grows
-   where its best rate is an end (`intrinsic.measurement.rates`). One seed a rate is noisy:
-   a rate nearby may do better, the more so at the other sizes.
+   where its best rate is an end (`intrinsic.measurement.rates`), and where the next best is as good but for noise, both
+   get a second seed (`intrinsic.comparison.rate`). The rate is an estimate: another nearby may do better, the more so at
+   the other sizes.
 2. Scores. search.seeds fresh seeds of each method and size at that rate. The seeds of initialisation and data order
    are the same for all, so that differences between methods are paired; no score that chose a rate counts.
 3. Smallest sizes, if asked for. For each method with sizes the search that finds d90 (`intrinsic.search`), over the
@@ -21,13 +22,13 @@ from datetime import UTC, datetime
 from statistics import fmean, median, stdev
 
 from intrinsic.comparison.checks import check_sizes, check_start
-from intrinsic.comparison.contenders import letter, parse, parse_method, written
+from intrinsic.comparison.contenders import parse, parse_method, written
 from intrinsic.comparison.field import Entry, EntryNews, Field, News, OnNews
+from intrinsic.comparison.rate import rate_of
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
 from intrinsic.measurement.chance import check_direction, near_chance
 from intrinsic.measurement.plan import signed, signed_score, unsigned
-from intrinsic.measurement.rates import choose_rate
 from intrinsic.records import (
     CompareOutcome,
     CompareResult,
@@ -39,7 +40,7 @@ from intrinsic.records import (
     TrialTrain,
 )
 from intrinsic.search import Ask, Target, Words, make_target, search
-from intrinsic.spec import CompareSpec, Contender, TrialSpec
+from intrinsic.spec import CompareSpec, Contender, TrialSpec, size_letter
 from intrinsic.store import Store, read_comparison
 
 __all__ = ["Entry", "EntryNews", "News", "compare", "parse", "parse_method", "written"]
@@ -71,8 +72,9 @@ def compare(
         check_start(spec)
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
         field = Field(spec, store, executor, on_event)
-        warnings: list[str] = []
-        rates = {contender.label: _rate(field, contender, warnings) for contender in spec.contenders}
+        choices = {contender.label: rate_of(field, contender) for contender in spec.contenders}
+        rates = {label: choice.rate for label, choice in choices.items()}
+        warnings = [warning for choice in choices.values() for warning in choice.warnings]
         rows = _rows(field, rates)
         target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
         warnings += [] if target is None else near_chance(target.value, field.facts(), "the target")
@@ -95,16 +97,6 @@ def compare(
     return result
 
 
-def _rate(field: Field, contender: Contender, warnings: list[str]) -> float:
-    choice = choose_rate(
-        contender.rates,
-        lambda rates: field.answers([Entry(contender, contender.middle, rate, 0, "rate") for rate in rates]),
-        contender.label,
-    )
-    warnings += choice.warnings
-    return choice.rate
-
-
 def _rows(field: Field, rates: dict[str, float]) -> list[CompareRow]:
     seeds = range(field.spec.base.search.seeds)
     full: list[TrialResult] = []
@@ -124,8 +116,8 @@ def _row(
     contender: Contender, size: int | None, rate: float, results: Sequence[TrialResult], full: Sequence[TrialResult]
 ) -> CompareRow:
     trains = [result.train for result in results]
-    scores = [result.train.score for result in results if signed_score(result) is not None]
-    numbers = [score for score in scores if score is not None]
+    scored = [(seed, result.train.score) for seed, result in enumerate(results) if signed_score(result) is not None]
+    seeds, numbers = [seed for seed, _ in scored], [score for _, score in scored if score is not None]
     losses = [train.train_loss for train in trains if train.train_loss is not None]
     seconds = [train.seconds_per_step for train in trains if train.seconds_per_step is not None]
     gaps = [
@@ -141,6 +133,7 @@ def _row(
         method=contender.at(size),
         learning_rate=rate,
         scores=tuple(numbers),
+        seeds=tuple(seeds),
         mean=fmean(numbers) if numbers else None,
         std=stdev(numbers) if len(numbers) > 1 else None,
         failed=len(results) - len(numbers),
@@ -151,6 +144,7 @@ def _row(
         seconds_per_step=median(seconds) if seconds else None,
         train_loss=fmean(losses) if losses else None,
         optimisation_gap=fmean(gaps) if gaps else None,
+        gaps=tuple(gaps),
     )
 
 
@@ -210,7 +204,7 @@ def _words(contender: Contender) -> Words:
         curve=f"compare several {name} without --at",
         noun="size",
         plural="sizes",
-        letter=letter(name),
+        letter=size_letter(name),
     )
 
 

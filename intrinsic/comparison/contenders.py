@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -55,11 +55,6 @@ ALIASES: dict[str, bool] = {"said": True, "did": False}
 """Short for `subspace`, with and without a scale a layer."""
 SHORT = ("r", "d", "l", "size")
 """Any of them means the method's own size."""
-
-
-def letter(size_name: str) -> str:
-    """A size as --methods writes it: r, d or l, else `size`."""
-    return {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}.get(size_name, "size")
 
 
 SizeFor = Callable[[Contender, int], int]
@@ -196,7 +191,8 @@ def _sizes(words: _Words, settings: dict[str, list[str]], size: str | None, sear
         return GRIDS[size] if search else SIZES[name][1]
     numbers = {int(value) if value.isdecimal() else 0 for value in given}
     if min(numbers) < 1:
-        raise SpecError(f"{words.name}: {size} must be whole numbers from 1, got {','.join(given)}")
+        nor = _no_method(given[1:])
+        raise SpecError(f"{words.name}: {size} must be whole numbers from 1, got {','.join(given)}{nor}")
     return tuple(sorted(numbers))
 
 
@@ -204,7 +200,14 @@ def _number(words: _Words, key: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise SpecError(f"{words.name}: {key} must be numbers, got {value!r}") from None
+        nor = _no_method(words.settings[key][1:])
+        raise SpecError(f"{words.name}: {key} must be numbers, got {value!r}{nor}") from None
+
+
+def _no_method(values: Sequence[str]) -> str:
+    """A word that follows a setting's value may be meant as the next method: what is wrong with it then."""
+    names = [value for value in values if value.isidentifier()]
+    return f", and {UnknownName('method', names[0], [*METHODS, *ALIASES])}" if names else ""
 
 
 def _budget(words: _Words, value: str) -> int:
