@@ -8,19 +8,20 @@ from collections.abc import Sequence
 
 from intrinsic.records import CompareResult, CompareRow, Latency, SmallestSize
 from intrinsic.report import words
+from intrinsic.report.comparison.paired import LEVEL, Paired, against_full, gaps
 from intrinsic.report.tables import LATEX, MARKDOWN, one_line
+from intrinsic.spec import size_letter
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """Header and rows."""
-GAP = "optimisation gap: training loss of full fine-tuning less the method's"
+AGAINST = "score less full fine-tuning's, mean over the seeds that both have"
+GAP = "optimisation gap: training loss of full fine-tuning less the method's, mean over the same seeds"
 """What a column says that its name does not."""
-LETTERS = {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}
-"""Sizes as --methods writes them."""
 
 
 def name(label: str, size_name: str | None, size: int | None) -> str:
     """lora r=8; said d=100; bitfit."""
-    return label if size_name is None or size is None else f"{label} {LETTERS.get(size_name, 'size')}={size}"
+    return label if size_name is None or size is None else f"{label} {size_letter(size_name)}={size}"
 
 
 def short_labels(result: CompareResult) -> dict[str, str]:
@@ -38,7 +39,7 @@ def _named(result: CompareResult) -> list[tuple[str, CompareRow]]:
 
 def scores(result: CompareResult) -> Table:
     """What each method reaches, and what a step of training costs."""
-    header = ("method", "score", "n", "rate", "gap", "s a step", "memory")
+    header = ("method", "score", "n", "rate", "s a step", "memory")
     return header, [(called, *_score_cells(row)) for called, row in _named(result)]
 
 
@@ -49,10 +50,23 @@ def _score_cells(row: CompareRow) -> tuple[str, ...]:
         words.DASH if row.mean is None else f"{row.mean:.4f}{spread}",
         f"{len(row.scores)}{failed}",
         words.rate(row.learning_rate),
-        words.DASH if row.optimisation_gap is None else f"{row.optimisation_gap:+.3f}",
         words.DASH if row.seconds_per_step is None else f"{row.seconds_per_step:.3g}",
         words.DASH if row.profile is None else words.size(row.profile.peak_bytes),
     )
+
+
+def differences(result: CompareResult) -> Table:
+    """Score and training loss of each method against full fine-tuning's, over the seeds that both have."""
+    paired = zip(_named(result), against_full(result), gaps(result), strict=True)
+    return ("method", "against full", "gap"), [
+        (called, _paired(against, 4), _paired(gap, 3)) for (called, row), against, gap in paired if row.label != "full"
+    ]
+
+
+def _paired(found: Paired | None, digits: int) -> str:
+    if found is None:
+        return words.DASH
+    return f"{found.mean:+.{digits}f}" + ("" if found.half is None else f" ± {found.half:.{digits}f}")
 
 
 def parameters(result: CompareResult) -> Table:
@@ -106,7 +120,7 @@ def _smallest_cells(found: SmallestSize) -> tuple[str, ...]:
     search = found.search
     bound = "≤ " if search.status == "met-at-lowest" else ""
     return (
-        words.DASH if search.d is None else f"{LETTERS.get(found.size_name, 'size')} {bound or '= '}{search.d}",
+        words.DASH if search.d is None else f"{size_letter(found.size_name)} {bound or '= '}{search.d}",
         words.interval(search) if search.d is not None or search.interval != (None, None) else words.DASH,
         _count(found.parameters_trained),
         str(len(search.points)),
@@ -134,7 +148,12 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
     cut = [label for label, short in short_labels(result).items() if short != label]
     if cut:
         rows.append(("settings", "; ".join(_settings(label) for label in cut)))
-    return [*rows, ("gap", GAP), ("cost", words.cost(outcome.cost))]
+    half = f"; ±: half its {100 * LEVEL:g} % interval, the spread pooled over all methods"
+    told = [
+        ("against full", AGAINST + half * any(found and found.half is not None for found in against_full(result))),
+        ("gap", GAP + "; ± likewise" * any(found and found.half is not None for found in gaps(result))),
+    ]
+    return [*rows, *told, ("cost", words.cost(outcome.cost))]
 
 
 def _settings(label: str) -> str:
@@ -150,6 +169,8 @@ def tables(result: CompareResult) -> list[tuple[str, Table]]:
         ("Parameters", parameters(result)),
         ("Latency in inference", latencies(result)),
     ]
+    if any(row.label != "full" for row in result.result.rows):
+        parts.insert(1, ("Differences to full fine-tuning, paired by seed", differences(result)))
     if result.result.smallest:
         share = f"{100 * (result.run.spec.at or 0):g} %"
         parts.insert(0, (f"Smallest size at {share} of full fine-tuning", smallest(result)))
@@ -219,6 +240,8 @@ FIELDS = (
     *("label", "size_name", "size", "mean", "std", "failed", "learning_rate", "parameters_trained"),
     *("parameters_stored", "head_parameters", "artefact_bytes", "seconds_per_step", "train_loss", "optimisation_gap"),
 )
+PAIRED = ("optimisation_gap_half", "against_full", "against_full_half")
+"""Halves are those of the intervals."""
 
 
 def csv_table(result: CompareResult) -> str:
@@ -227,12 +250,15 @@ def csv_table(result: CompareResult) -> str:
     writer = csv.writer(out, lineterminator="\n")
     sizes = next((_sizes(row) for row in result.result.rows if row.profile is not None), ())
     kinds = ("full", "unmerged", "merged")
-    writer.writerow([*FIELDS, "scores", "peak_bytes", *(f"{kind}_ms_batch_{size}" for size in sizes for kind in kinds)])
-    for row in result.result.rows:
+    latency_fields = [f"{kind}_ms_batch_{size}" for size in sizes for kind in kinds]
+    writer.writerow([*FIELDS, *PAIRED, "scores", "peak_bytes", *latency_fields])
+    for row, against, gap in zip(result.result.rows, against_full(result), gaps(result), strict=True):
         latencies = () if row.profile is None else row.profile.latencies
         writer.writerow(
             [
                 *(getattr(row, field) for field in FIELDS),
+                None if gap is None else gap.half,
+                *((None, None) if against is None else (against.mean, against.half)),
                 " ".join(map(repr, row.scores)),
                 None if row.profile is None else row.profile.peak_bytes,
                 *(getattr(latency, kind) for latency in latencies for kind in kinds),
