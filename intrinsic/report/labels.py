@@ -16,19 +16,26 @@ STEPS = 24
 """Places tried along each side of the room, less one."""
 
 
-def best_place(
-    mark: tuple[float, float], size: tuple[float, float], room: Box, taken: Sequence[tuple[float, float]]
-) -> tuple[float, float]:
+Place = tuple[float, float]
+"""x, y in points."""
+
+
+def covered(place: Place, size: Place, taken: Sequence[Place], margin: float = MARGIN) -> int:
+    """How many of the points lie in the box with this lower left corner, or within `margin` of it."""
+    x0, y0, x1, y1 = place[0] - margin, place[1] - margin, place[0] + size[0] + margin, place[1] + size[1] + margin
+    return sum(x0 <= x <= x1 and y0 <= y <= y1 for x, y in taken)
+
+
+def best_place(mark: Place, size: Place, room: Box, taken: Sequence[Place], margin: float = MARGIN) -> Place:
     """Lower left corner of a box in `room` that covers the fewest of the points `taken` and lies near the mark.
 
     size: width and height of the box. One larger than the room starts at the room's lower left.
     """
 
-    def cost(place: tuple[float, float]) -> float:
-        x0, y0, x1, y1 = place[0], place[1], place[0] + size[0], place[1] + size[1]
-        covered = sum(x0 - MARGIN <= x <= x1 + MARGIN and y0 - MARGIN <= y <= y1 + MARGIN for x, y in taken)
-        away = max(x0 - mark[0], mark[0] - x1, 0.0) + max(y0 - mark[1], mark[1] - y1, 0.0)
-        return covered + away / PATIENCE
+    def cost(place: Place) -> float:
+        away = max(place[0] - mark[0], mark[0] - place[0] - size[0], 0.0)
+        away += max(place[1] - mark[1], mark[1] - place[1] - size[1], 0.0)
+        return covered(place, size, taken, margin) + away / PATIENCE
 
     across = _starts(room[0], room[2] - size[0])
     return min(((x, y) for x in across for y in _starts(room[1], room[3] - size[1])), key=cost)

@@ -2,14 +2,17 @@
 
 Full fine-tuning is a line across: it trains a thousand times what the others do, and would leave the figure empty
 between. A bar is Student's 95 % interval of a mean over seeds, from the spread of all methods pooled: two or three
-seeds of one method tell nearly nothing about its own.
+seeds of one method tell nearly nothing about its own. A size stands beside its mark, in the method's colour, where it
+covers no mark, no bar and no other size, and else is left to the tables.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -20,8 +23,9 @@ from scipy.stats import t as student_t
 
 from intrinsic.records import CompareResult, CompareRow
 from intrinsic.report import words
+from intrinsic.report.comparison.paired import LEVEL
 from intrinsic.report.comparison.tables import short_labels, title
-from intrinsic.report.labels import best_place, spread
+from intrinsic.report.labels import Place, best_place, covered, spread
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, saved, style
 
 SIZE = (6.9, 3.6)
@@ -31,13 +35,16 @@ LEFT, FOOT, HEIGHT = 0.075, 0.12, 0.75
 SKY = "#56B4E9"
 LOOKS = [(colour, marker) for marker in "os^Dv" for colour in (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)]
 """Colour and shape: no two methods share both; neighbours in the list differ in colour for every kind of sight."""
-LEVEL = 0.95
 ROOM_FOR_NAME = 16.0
 """Points between the axes and the figure's edge beside the longest name."""
 LEADER = {"arrowstyle": "-", "linewidth": 0.5, "linestyle": ":", "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
 """The line from a mark to its name."""
 NEAR = 0.5
 """Chance is drawn where it lies no further below the scores than this share of their range; else it is only named."""
+CLEAR = 1.0
+"""Points that a size keeps away from marks, bars and other sizes."""
+SIZE_LABEL = "size"
+"""How the texts that are sizes can be told from the others."""
 Look = tuple[str, str]
 
 
@@ -235,16 +242,42 @@ def _points(axes: Axes) -> _Points:
 
 
 def _sizes(axes: Axes, marks: Marks) -> None:
-    """Sizes beside the marks of methods that have several, where they cover neither marks nor each other."""
+    """Sizes beside the marks of methods that have several; one that finds no room is left to the tables."""
     points = _points(axes)
     room = points.room
-    taken = [points.at(_at(row)) for row in marks.rows for _ in range(4)]
-    for rows in marks.groups.values():
+    taken = [spot for row in marks.rows for spot in _inked(points, marks, row)]
+    lines = [[points.at(_at(row)) for row in rows] for rows in marks.groups.values()]
+    if marks.full is not None:
+        height = points.at(_at(marks.full))[1]
+        lines.append([(room[0], height), (room[2], height)])
+    crossed = [spot for line in lines for spot in _joined(line)]
+    for rows, (colour, _) in zip(marks.groups.values(), marks.looks, strict=True):
         for row in rows if len(rows) > 1 else ():
             x, y = points.at(_at(row))
-            text, size = str(row.size), (0.6 * SMALL * len(str(row.size)), SMALL)
-            near = (max(room[0], x - 36), max(room[1], y - 32), min(room[2], x + 36), min(room[3], y + 32))
-            left, foot = best_place((x, y), size, near, taken)
-            axes.annotate(text, _at(row), xytext=(left - x, foot - y), textcoords="offset points", color=GREY,
-                          fontsize=SMALL - 1)  # fmt: skip
-            taken += 3 * [(left + size[0] * i / 4, foot + size[1] * j / 2) for i in range(5) for j in range(3)]
+            text, size = str(row.size), (0.6 * SMALL * len(str(row.size)), SMALL - 1.0)
+            wide, high = size[0] + 14, size[1] + 10
+            near = (max(room[0], x - wide), max(room[1], y - high), min(room[2], x + wide), min(room[3], y + high))
+            place = best_place((x, y), size, near, 9 * taken + crossed, CLEAR)
+            if covered(place, size, taken, CLEAR):
+                continue
+            axes.annotate(text, _at(row), xytext=(place[0] - x, place[1] - y), textcoords="offset points", color=colour,
+                          fontsize=SMALL - 1, gid=SIZE_LABEL)  # fmt: skip
+            taken += [(place[0] + size[0] * i / 4, place[1] + size[1] * j / 2) for i in range(5) for j in range(3)]
+
+
+def _inked(points: _Points, marks: Marks, row: CompareRow) -> list[Place]:
+    """The row's mark, edge by edge, and its bar, a point every other point."""
+    x, mean = _at(row)
+    mark = points.at((x, mean))
+    low, high = (points.at((x, mean + side * marks.half(row))) for side in (-1, 1))
+    bar = _joined([low, high]) + [(end[0] + side, end[1]) for end in (low, high) for side in (-1.5, 1.5)]
+    return [*bar, *((mark[0] + i, mark[1] + j) for i in (-2.1, 0, 2.1) for j in (-2.1, 0, 2.1))]
+
+
+def _joined(spots: Sequence[Place]) -> list[Place]:
+    """Points along the lines from each to the next, every other point of length or closer."""
+    found = list(spots)
+    for (x0, y0), (x1, y1) in pairwise(spots):
+        parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / 2))
+        found += [(x0 + (x1 - x0) * k / parts, y0 + (y1 - y0) * k / parts) for k in range(1, parts)]
+    return found
