@@ -1,8 +1,8 @@
 """The comparison: every method at its own rate, over the same seeds, and the smallest size of each that is enough.
 
 1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes; the grid grows
-   where its best rate is an end (`intrinsic.measurement.rates`), and where the next best is as good but for noise, both
-   get a second seed (`intrinsic.comparison.rate`). The rate is an estimate: another nearby may do better, the more so at
+   where its best rate is an end (`intrinsic.measurement.rates`); where the next best is as good but for noise, both get
+   a second seed (`intrinsic.comparison.rate`). The rate is an estimate: another nearby may do better, the more so at
    the other sizes.
 2. Scores. search.seeds fresh seeds of each method and size at that rate. The seeds of initialisation and data order
    are the same for all, so that differences between methods are paired; no score that chose a rate counts.

@@ -8,10 +8,10 @@ For method i with differences d_ij (j: its n_i shared seeds):
 s is pooled over all methods of the comparison, full fine-tuning itself left out: two or three seeds of one method tell
 nearly nothing about its own spread. What a seed does to every method alike cancels in d_ij.
 
-Two things the interval does not know. All differences share full fine-tuning's scores, so df counts them as more
+Three things the interval does not know. All differences share full fine-tuning's scores, so df counts them as more
 independent than they are: with equal noise everywhere and two seeds each, it holds in 93 cases of 100 for four methods
-and in 91 for twenty-four, instead of 95. And it speaks of one method at a time: among twenty, one that only seems to
-differ is no surprise.
+and in 91 for twenty-four, instead of 95. It speaks of one method at a time: among twenty, one that only seems to differ
+is no surprise. And it is about seeds: other examples to evaluate on would move the scores besides.
 """
 
 from __future__ import annotations
