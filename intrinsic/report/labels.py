@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in points."""
 
@@ -32,13 +34,12 @@ def best_place(mark: Place, size: Place, room: Box, taken: Sequence[Place], marg
     size: width and height of the box. One larger than the room starts at the room's lower left.
     """
 
-    def cost(place: Place) -> float:
-        away = max(place[0] - mark[0], mark[0] - place[0] - size[0], 0.0)
-        away += max(place[1] - mark[1], mark[1] - place[1] - size[1], 0.0)
-        return covered(place, size, taken, margin) + away / PATIENCE
-
-    across = _starts(room[0], room[2] - size[0])
-    return min(((x, y) for x in across for y in _starts(room[1], room[3] - size[1])), key=cost)
+    places = [(x, y) for x in _starts(room[0], room[2] - size[0]) for y in _starts(room[1], room[3] - size[1])]
+    corners = np.array(places)[:, None]
+    points = np.array(taken, dtype=float).reshape(-1, 2)
+    inside = (corners - margin <= points) & (points <= corners + size + margin)
+    away = np.maximum(np.maximum(corners - mark, mark - (corners + size)), 0.0).sum(axis=(1, 2))
+    return places[int(np.argmin(inside.all(axis=2).sum(axis=1) + away / PATIENCE))]
 
 
 def _starts(low: float, high: float) -> list[float]:

@@ -245,12 +245,12 @@ def _sizes(axes: Axes, marks: Marks) -> None:
     """Sizes beside the marks of methods that have several; one that finds no room is left to the tables."""
     points = _points(axes)
     room = points.room
-    taken = [spot for row in marks.rows for spot in _inked(points, marks, row)]
+    taken = sorted({spot for row in marks.rows for spot in _inked(points, marks, row)})
     lines = [[points.at(_at(row)) for row in rows] for rows in marks.groups.values()]
     if marks.full is not None:
         height = points.at(_at(marks.full))[1]
         lines.append([(room[0], height), (room[2], height)])
-    crossed = [spot for line in lines for spot in _joined(line)]
+    crossed = sorted({spot for line in lines for spot in _joined(line)})
     for rows, (colour, _) in zip(marks.groups.values(), marks.looks, strict=True):
         for row in rows if len(rows) > 1 else ():
             x, y = points.at(_at(row))
