@@ -46,7 +46,7 @@ LENGTHS = np.array([1.5, 3.0, 8.0])
 """l, in octaves of d."""
 RATIOS = np.exp(np.linspace(-3.0, 2.4, 19))
 """rho, the baseline's noise against the search's."""
-RATIO_SD = 0.8
+RATIO_SD = 0.5
 LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
 PER_CELL = 4
 """Points of the fine axis between two neighbouring dimensions."""
