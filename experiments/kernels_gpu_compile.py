@@ -20,6 +20,7 @@ from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
+from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
 from intrinsic.kernels.gpu import draw, fastfood_kernels, hashed, hashed_kernels, transform_kernels
@@ -111,7 +112,7 @@ def measured(case: Case, arch: int) -> Row:
     constants = {(names.index(name),): value for name, value in case.constants.items()}
     source = ASTSource(fn=case.kernel, signature=signature, constexprs=constants, attrs=aligned)
     made = triton.compile(source, target=GPUTarget("cuda", arch, 32), options={"num_warps": case.warps, **case.options})
-    registers, spilled = assembled(made.asm["ptx"])
+    registers, spilled = assembled(made.asm["ptx"], arch)
     return Row(
         case.kernel.__module__.rpartition(".")[2] + "." + case.kernel.__name__,
         case.shape,
@@ -123,14 +124,14 @@ def measured(case: Case, arch: int) -> Row:
     )
 
 
-def assembled(ptx: str) -> tuple[int, int]:
-    """(registers a thread, bytes spilled), from ptxas."""
+def assembled(ptx: str, arch: int) -> tuple[int, int]:
+    """(registers a thread, bytes spilled), from that ptxas which Triton itself takes for this device."""
     target = re.search(r"^\.target (\w+)", ptx, re.MULTILINE)
     assert target is not None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(ptx)
-        command = [triton.knobs.nvidia.ptxas.path, "-v", "--gpu-name", target[1], str(path), "-o", f"{folder}/cubin"]
+        command = [get_ptxas(arch).path, "-v", "--gpu-name", target[1], str(path), "-o", f"{folder}/cubin"]
         said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
     spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", said)
     return int(re.findall(r"Used (\d+) registers", said)[0]), sum(map(int, spills))

@@ -93,12 +93,13 @@ class _Transform(ctypes.Structure):
         ("chunk", ctypes.c_int64),
         ("chunk_count", ctypes.c_int64),
         ("next", ctypes.c_int64),
+        ("done", ctypes.c_int64),
     ]
 
 
 _KERNELS = (
     *("fastfood_forward", "fastfood_adjoint", "hashed_forward", "hashed_adjoint", "sparse_forward", "sparse_adjoint"),
-    *("gaussians", "fwht", "fwht_columns"),
+    *("gaussians", "fwht", "fwht_parts"),
 )
 
 
@@ -302,18 +303,17 @@ def fwht_(x: Tensor) -> Tensor:
         job = _Transform(x=x.data_ptr(), rows=rows, p=p, chunk=chunk)
         _take_chunks(kernels.fwht, job, -(-rows // chunk))
         return x
+    part = p // parts
+    columns = max(1, part // (8 * threads * _TILE)) * _TILE
     for row in x:
-        part = p // parts
-        job = _Transform(x=row.data_ptr(), rows=parts, p=part, chunk=1)
-        _take_chunks(kernels.fwht, job, parts)
-        columns = max(1, part // (8 * threads * _TILE)) * _TILE
         job = _Transform(x=row.data_ptr(), rows=parts, p=part, chunk=columns)
-        _take_chunks(kernels.fwht_columns, job, -(-part // columns))
+        _take_chunks(kernels.fwht_parts, job, parts + -(-part // columns))
     return x
 
 
-_ALONE = 1 << 20
-"""Floats that one thread transforms in the cache before a second one is awake: 0.48 ms against 0.60 at 2^20."""
+_ALONE = 1 << 19
+"""Floats that one thread transforms before a second is awake: 2^19 takes one or two 0.34 ms, 2^20 0.69 and 0.46."""
 _LEAF_FLOATS = 1 << 14
-_TILE = 32
-"""Floats a chunk of short rows; TILE in fwht.h, of which a chunk of columns must be a multiple."""
+"""Floats a chunk of short rows."""
+_TILE = 2048
+"""TILE in fwht.h, of which a chunk of columns must be a multiple."""

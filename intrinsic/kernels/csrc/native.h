@@ -6,6 +6,7 @@
 #define INTRINSIC_NATIVE_H
 
 #include <math.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -65,11 +66,12 @@ struct fill {
 
 struct transform {
     float *x;
-    int64_t rows;   /* transforms of p floats each, one after the other; columns: rows of `stride` floats */
-    int64_t p;      /* columns: floats from a row to the next */
-    int64_t chunk;  /* rows, or columns, a chunk */
+    int64_t rows;   /* transforms of p floats each, one after the other; or parts of one transform */
+    int64_t p;
+    int64_t chunk;  /* rows a chunk; or columns */
     int64_t chunk_count;
     int64_t next;
+    int64_t done;   /* parts that are */
 };
 
 struct kernels {
@@ -81,7 +83,7 @@ struct kernels {
     int (*sparse_adjoint)(struct job *);
     int (*gaussians)(struct fill *);
     int (*fwht)(struct transform *);
-    int (*fwht_columns)(struct transform *);
+    int (*fwht_parts)(struct transform *);
     int64_t (*column_rows)(int64_t p);
 };
 

@@ -165,10 +165,23 @@ static int fwht(struct transform *t) {
     return 0;
 }
 
-static int fwht_columns(struct transform *t) {
+/* Other threads still work on the parts: they are running, so this is short, unless they have lost their processor. */
+static void wait_for_parts(const int64_t *done, int64_t parts) {
+    for (int spins = 0; __atomic_load_n(done, __ATOMIC_ACQUIRE) < parts; spins++)
+        if (spins > 1000) sched_yield();
+}
+
+/* One transform of rows * p floats: chunks 0 ... rows - 1 are its parts, the others groups of columns across them. */
+static int fwht_parts(struct transform *t) {
     int64_t chunk;
     while (take(&t->next, t->chunk_count, &chunk)) {
-        int64_t first = chunk * t->chunk, last = first + t->chunk < t->p ? first + t->chunk : t->p;
+        if (chunk < t->rows) {
+            fwht_one(t->x + chunk * t->p, t->p);
+            __atomic_fetch_add(&t->done, 1, __ATOMIC_RELEASE);
+            continue;
+        }
+        int64_t first = (chunk - t->rows) * t->chunk, last = first + t->chunk < t->p ? first + t->chunk : t->p;
+        wait_for_parts(&t->done, t->rows);
         column_stages(t->x, t->rows, t->p, first, last);
     }
     return 0;
