@@ -145,6 +145,16 @@ def test_fastfood_of_a_gradient_with_more_tiles_than_programs(monkeypatch: pytes
     assert error(make("fastfood", 200).adjoints(grads, keys), want) < 1e-6
 
 
+def test_fastfood_of_several_long_blocks_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks whose sums lie in memory, not in registers."""
+    monkeypatch.setattr(fastfood, "_LEAST_ROWS", 1)
+    grad = randn((1 << 15) + 5, seed=1)
+    assert fastfood.rows_of(grad.numel(), 1 << 14) == 1
+    with kernels.only("reference"):
+        want = make("fastfood", 16_000).adjoint(grad.double(), KEY)
+    assert error(make("fastfood", 16_000).adjoint(grad, KEY)[None], want[None]) < 1e-6
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", NUMBERS)
 def test_gradients_in_half_precision_are_read_as_they_are(name: str, dtype: torch.dtype) -> None:

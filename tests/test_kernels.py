@@ -163,7 +163,7 @@ def test_fwht_is_the_hadamard_matrix(path: str) -> None:
 @pytest.mark.parametrize("path", FAST)
 def test_fwht_gives_the_same_bits_on_every_path(path: str, count: int) -> None:
     shapes = [(rows, 1 << log) for log in range(18) for rows in (1, 3, 17) if rows << log <= 1 << 17]
-    for rows, p in [*shapes, (2, 1 << 19), (1, 1 << 21)]:
+    for rows, p in [*shapes, (2, 1 << 19), (1, 1 << 21), (1, 1 << 23)]:
         x = randn(rows, p)
         with using(path), threads(count):
             assert torch.equal(kernels.fwht_(x.clone()), reference.fwht(x)), (rows, p)

@@ -8,6 +8,7 @@
    are the same for all, so that differences between methods are paired; no score that chose a rate counts.
 3. Smallest sizes, if asked for. For each method with sizes the search that finds d90 (`intrinsic.search`), over the
    method's own sizes, against the target that full fine-tuning's scores set.
+   With several jobs, the methods' pilots, and their searches, go side by side (`intrinsic.comparison.together`).
 4. Profiles: memory, and latency against the full model, in one process (`intrinsic.trial.profile`).
 
 Deviation from the papers that compare methods: they run one rate and one seed.
@@ -19,12 +20,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from statistics import fmean, median, stdev
 
 from intrinsic.comparison.checks import check_sizes, check_start
 from intrinsic.comparison.contenders import parse, parse_method, written
-from intrinsic.comparison.field import Entry, EntryNews, Field, News, OnNews
+from intrinsic.comparison.field import Asker, Entry, EntryNews, Field, News, OnNews
 from intrinsic.comparison.rate import rate_of
+from intrinsic.comparison.together import side_by_side
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.workers import make_executor
 from intrinsic.measurement.chance import check_direction, near_chance
@@ -72,9 +75,9 @@ def compare(
         check_start(spec)
     with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
         field = Field(spec, store, executor, on_event)
-        choices = {contender.label: rate_of(field, contender) for contender in spec.contenders}
-        rates = {label: choice.rate for label, choice in choices.items()}
-        warnings = [warning for choice in choices.values() for warning in choice.warnings]
+        choices = side_by_side(field, [partial(rate_of, contender=contender) for contender in spec.contenders])
+        rates = {contender.label: choice.rate for contender, choice in zip(spec.contenders, choices, strict=True)}
+        warnings = [warning for choice in choices for warning in choice.warnings]
         rows = _rows(field, rates)
         target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
         warnings += [] if target is None else near_chance(target.value, field.facts(), "the target")
@@ -99,17 +102,18 @@ def compare(
 
 def _rows(field: Field, rates: dict[str, float]) -> list[CompareRow]:
     seeds = range(field.spec.base.search.seeds)
-    full: list[TrialResult] = []
-    rows = []
+    asked: list[list[Entry]] = []
     for contender in field.spec.contenders:
         # a search over many sizes pays for those that it needs; the table then shows those it can have for nothing
         searched = field.spec.at is not None and contender.size is not None
         for size in () if searched else contender.sizes or (None,):
-            rate = rates[contender.label]
-            results = field.run([Entry(contender, size, rate, seed) for seed in seeds])
-            full = full or results
-            rows.append(_row(contender, size, rate, results, full))
-    return rows
+            asked.append([Entry(contender, size, rates[contender.label], seed) for seed in seeds])
+    field.run([entry for entries in asked for entry in entries])
+    results = [field.run(entries) for entries in asked]
+    return [
+        _row(entries[0].contender, entries[0].size, entries[0].rate, got, results[0])
+        for entries, got in zip(asked, results, strict=True)
+    ]
 
 
 def _row(
@@ -156,11 +160,12 @@ def _smallest(field: Field, rates: dict[str, float], rows: list[CompareRow]) -> 
     chance = signed(facts, facts.chance or 0.0)
     rule = spec.base.target.model_copy(update={"fraction": spec.at})
     target = make_target(rule, scores, chance, negated=not facts.higher_is_better)
-    found = [
-        _search(field, contender, rates[contender.label], target)
+    searches = [
+        partial(_search, contender=contender, rate=rates[contender.label], target=target)
         for contender in spec.contenders
         if contender.size is not None
     ]
+    found = side_by_side(field, searches)
     full = field.run([Entry(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)])
     for contender, smallest in zip((c for c in spec.contenders if c.size is not None), found, strict=True):
         if smallest.search.d is not None:
@@ -169,7 +174,7 @@ def _smallest(field: Field, rates: dict[str, float], rows: list[CompareRow]) -> 
     return target, tuple(found)
 
 
-def _search(field: Field, contender: Contender, rate: float, target: Target) -> SmallestSize:
+def _search(field: Asker, contender: Contender, rate: float, target: Target) -> SmallestSize:
     sizes = contender.sizes
     asked = field.spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": 1.01})
 

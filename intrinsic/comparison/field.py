@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -64,11 +65,31 @@ News = EntryNews | Damaged
 OnNews = Callable[[News], None]
 
 
-class Field:
+class Asker(ABC):
+    """What a plan needs: trials, and what they say about the task."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> CompareSpec: ...
+
+    @abstractmethod
+    def run(self, entries: Sequence[Entry]) -> list[TrialResult]:
+        """The results of the entries, in their order; what was run before is not run again."""
+
+    @abstractmethod
+    def facts(self) -> TrialTrain:
+        """What the trials say about task and metric; IntrinsicError if none came far enough to know."""
+
+    def answers(self, entries: Sequence[Entry]) -> list[float | None]:
+        """Scores, signed so that higher is better; -inf for a diverged trial, None for a lost one."""
+        return [answer(result) for result in self.run(entries)]
+
+
+class Field(Asker):
     """Runs entries and keeps what they gave, in the order in which they were asked for."""
 
     def __init__(self, spec: CompareSpec, store: Store, executor: Executor, on_event: OnNews | None = None) -> None:
-        self.spec = spec
+        self._spec = spec
         self._store, self._executor = store, executor
         self._tell = on_event or (lambda news: None)
         self._entries: dict[str, Entry] = {}
@@ -76,8 +97,16 @@ class Field:
         self._results: dict[str, TrialResult] = {}
         self._reused: set[str] = set()
 
+    @property
+    def spec(self) -> CompareSpec:
+        return self._spec
+
+    @property
+    def slots(self) -> int:
+        """Trials that run at the same time."""
+        return self._executor.slots
+
     def run(self, entries: Sequence[Entry]) -> list[TrialResult]:
-        """The results of the entries, in their order; what was run before is not run again."""
         trials = [entry.trial(self.spec) for entry in entries]
         new = {trial.id: trial for trial in trials if trial.id not in self._results}
         for entry, trial in zip(entries, trials, strict=True):
@@ -85,10 +114,6 @@ class Field:
         results = run_trials(list(new.values()), self._store, executor=self._executor, on_event=self._hear)
         self._results.update((result.run.trial_id, result) for result in results)
         return [self._results[trial.id] for trial in trials]
-
-    def answers(self, entries: Sequence[Entry]) -> list[float | None]:
-        """Scores, signed so that higher is better; -inf for a diverged trial, None for a lost one."""
-        return [answer(result) for result in self.run(entries)]
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Damaged):
@@ -100,7 +125,6 @@ class Field:
         self._tell(EntryNews(self._entries[trial_id], event))
 
     def facts(self) -> TrialTrain:
-        """What the trials say about task and metric; IntrinsicError if none came far enough to know."""
         for result in self._results.values():
             if result.train.metric is not None and result.train.chance is not None:
                 return result.train

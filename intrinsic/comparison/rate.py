@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
 
-from intrinsic.comparison.field import Entry, Field
+from intrinsic.comparison.field import Asker, Entry
 from intrinsic.measurement.rates import Choice, choose_rate
 from intrinsic.spec import Contender
 
@@ -16,7 +16,7 @@ CLOSE = 2.0
 """Standard errors of a difference between two scores, below which one seed does not tell which rate is better."""
 
 
-def rate_of(field: Field, contender: Contender) -> Choice:
+def rate_of(field: Asker, contender: Contender) -> Choice:
     """The best rate of the pilot (`choose_rate`), or its better neighbour if that has the better mean of two seeds.
 
     The second seed is run, at both rates, only where their first scores s and s' lie within CLOSE standard errors

@@ -51,7 +51,7 @@ def words(t, first, seed, key, near_lengths: tl.constexpr, K: tl.constexpr, R: t
     in far order. So bits 12-23, which choose s, are those of the element at this place in near order
     (near_lengths) or in far order, and all other bits the other way round: one register for both.
     """
-    far = _far_words(t, first, seed, key, K, R, W)
+    far = far_words(t, first, seed, key, K, R, W)
     if warp_bits(K, R) == 0:
         return far
     near = turn(far, False, K, R, W)
@@ -66,7 +66,14 @@ def words(t, first, seed, key, near_lengths: tl.constexpr, K: tl.constexpr, R: t
 
 
 @triton.jit
-def _far_words(t, first, seed, key, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
+def near_words(t, first, seed, key, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
+    """The words of the tile's elements in near order; warp_bits > 0."""
+    return turn(far_words(t, first, seed, key, K, R, W), False, K, R, W)
+
+
+@triton.jit
+def far_words(t, first, seed, key, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
+    """The words of the tile's elements in far order."""
     quarter: tl.constexpr = tuple_bits(K, R) - 2
     made = ()
     for b in tl.static_range(1 << (R - tuple_bits(K, R))):

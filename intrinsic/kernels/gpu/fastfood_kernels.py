@@ -2,6 +2,10 @@
 
 The forward kernel reads W_0 and writes W, the adjoint reads gradients; theta, the tables and the rows that
 describe the tensors come from caches, and everything random is made in registers.
+
+Up to p = 2^13 a thread holds the words of its 32 elements from their first use to their last, and the adjoint its
+sums over all tiles. A thread of a larger block holds 64 elements: registers for one set of values and no more. There
+words are drawn again for each use, and the sums lie in the program's own row of `partial`, in the second-level cache.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,untyped-decorator"
 
@@ -11,8 +15,29 @@ import triton
 import triton.language as tl
 
 from intrinsic.kernels.gpu.access import left_of, pointer, task_of
-from intrinsic.kernels.gpu.draw import flipped, gaussians, lengths, permuted, rearranged, scales, words
+from intrinsic.kernels.gpu.draw import (
+    far_words,
+    flipped,
+    gaussians,
+    lengths,
+    near_words,
+    permuted,
+    rearranged,
+    scales,
+    words,
+)
 from intrinsic.kernels.gpu.tile import column, hadamard, place, spread, tuple_bits
+
+
+@triton.constexpr_function
+def holds_words(K):
+    return K <= 13
+
+
+@triton.jit
+def again(iota, W: tl.constexpr):
+    """0, 1, ...: read once more, so that nothing drawn from it is taken for what was drawn before, and kept."""
+    return tl.load(iota + tl.arange(0, 128 << W), volatile=True)
 
 
 @triton.jit
@@ -26,35 +51,51 @@ def forward(
     row = tl.load(row_of + tl.program_id(0))
     seed, key, n, tile, _ = task_of(table, row, tl.program_id(0))
     first, start = tile << (7 + R + W - K), tile << (7 + R + W)
-    ws = words(t, first, seed, key, False, K, R, W)
+    HELD: tl.constexpr = holds_words(K)
+    if HELD:
+        ws = words(t, first, seed, key, False, K, R, W)
+    else:
+        ws = near_words(t, first, seed, key, K, R, W)
     xs = ()
     for r in tl.static_range(1 << R):
         at = tl.max_contiguous(tl.multiple_of(column(t, r, False, K, R, W), 4), 4)
         xs = xs + (flipped(tl.load(theta + at), ws[r]),)
     xs = hadamard(t, xs, K, R, W)
     us = rearranged(xs, permuted(t, first, seed, key, False, K, R, W), K, R, W)
+    if not HELD:
+        ws = near_words(again(iota, W), first, seed, key, K, R, W)
     gs = gaussians(ws, gauss, R, W)
     vs = ()
     for r in tl.static_range(1 << R):
         vs = vs + (us[r] * gs[r].to(tl.float32),)
-    vs = hadamard(t, vs, K, R, W)
     factor = scales(gs, d, K, R, W)
+    vs = hadamard(t, vs, K, R, W)
     left = left_of(n, start, FOURS, 128 << (R + W))
     olds = ()
     if START:
         old = pointer(data + row * 3 + 2, DTYPE, FOURS) + start
-        for r in tl.static_range(1 << R):
-            at = place(t, r, True, K, R, W)
-            olds = olds + (tl.load(old + at, mask=at < left, eviction_policy="evict_first").to(tl.float32),)
+        if HELD:  # on their way while the rest is made; a larger block has no registers for them
+            for r in tl.static_range(1 << R):
+                olds = olds + (_read(old, place(t, r, True, K, R, W), left),)
+    if not HELD:
+        ws = far_words(again(iota, W), first, seed, key, K, R, W)
     ss = lengths(ws, chi, R, W)
     weight = tl.load(pointer(data + row * 3 + 1, tl.float32, False))
     out = pointer(data + row * 3, DTYPE, FOURS) + start
     for r in tl.static_range(1 << R):
         y = ((ss[r] * factor[r >> tuple_bits(K, R)]) * vs[r]) * weight
-        if START:
-            y = y + olds[r]
         at = place(t, r, True, K, R, W)
+        if START:
+            if HELD:
+                y = y + olds[r]
+            else:
+                y = y + _read(old, at, left)
         tl.store(out + at, y, mask=at < left)
+
+
+@triton.jit
+def _read(old, at, left):
+    return tl.load(old + at, mask=at < left, eviction_policy="evict_first").to(tl.float32)
 
 
 @triton.jit
@@ -69,13 +110,19 @@ def adjoint(
     row = tl.load(row_of + tl.program_id(0))
     seed, key, n, tile, programs = task_of(table, row, tl.program_id(0))
     source = pointer(data + row, DTYPE, FOURS)
+    HELD: tl.constexpr = holds_words(K)
+    out = partial + (tl.program_id(0).to(tl.int64) << K)
     sums = ()
     for r in tl.static_range(1 << R):
-        sums = sums + (tl.zeros((128 << W,), tl.float32),)
+        if HELD:
+            sums = sums + (tl.zeros((128 << W,), tl.float32),)
     while (tile << (7 + R + W)) < n:
         t = tl.load(iota + tl.arange(0, 128 << W))  # here, so that no registers hold over the loop what follows from it
         first, start = tile << (7 + R + W - K), tile << (7 + R + W)
-        ws = words(t, first, seed, key, True, K, R, W)
+        if HELD:
+            ws = words(t, first, seed, key, True, K, R, W)
+        else:
+            ws = near_words(t, first, seed, key, K, R, W)
         ss = lengths(ws, chi, R, W)
         left = left_of(n, start, FOURS, 128 << (R + W))
         xs = ()
@@ -84,6 +131,8 @@ def adjoint(
             grad = tl.load(source + start + at, mask=at < left, other=0.0, eviction_policy="evict_first")
             xs = xs + (grad.to(tl.float32) * ss[r],)
         xs = hadamard(t, xs, K, R, W)
+        if not HELD:
+            ws = far_words(again(iota, W), first, seed, key, K, R, W)
         gs = gaussians(ws, gauss, R, W)
         factor = scales(gs, d, K, R, W)
         vs = ()
@@ -91,12 +140,20 @@ def adjoint(
             vs = vs + (xs[r] * (gs[r].to(tl.float32) * factor[r >> tuple_bits(K, R)]),)
         us = rearranged(vs, permuted(t, first, seed, key, True, K, R, W), K, R, W)
         us = hadamard(t, us, K, R, W)
+        if not HELD:
+            ws = far_words(again(iota, W), first, seed, key, K, R, W)
         added = ()
         for r in tl.static_range(1 << R):
-            added = added + (sums[r] + flipped(us[r], ws[r]),)
+            if HELD:
+                added = added + (sums[r] + flipped(us[r], ws[r]),)
+            else:  # the tile is one block; each thread meets the numbers again that it has written itself
+                at = out + column(t, r, True, K, R, W)
+                before = tl.load(at, mask=t * 0 + tile >= programs, other=0.0)  # nothing before the first tile
+                tl.store(at, before + flipped(us[r], ws[r]))
         sums = added
         tile += programs
-    _write_row(sums, partial + (tl.program_id(0).to(tl.int64) << K), K, R, W)
+    if HELD:
+        _write_row(sums, out, K, R, W)
 
 
 @triton.jit

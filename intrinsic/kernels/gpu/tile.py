@@ -187,6 +187,7 @@ LARGEST = 1 << 15
 
 
 def tile_shape(p: int) -> tuple[int, int, int]:
-    """(K, R, W) for blocks of p = 2 ... 2^15: 32 elements a thread as far as the exchange allows, then 64."""
+    """(K, R, W) for blocks of p = 2 ... 2^15: 32 elements a thread, 64 where the exchange asks for it. Short blocks
+    are many to a thread, each with keys and a norm of its own: there 16."""
     K = p.bit_length() - 1
-    return K, (3 if K <= 13 else 4), {13: 3, 14: 3, 15: 4}.get(K, 2)
+    return K, (2 if K <= 6 else 3 if K <= 13 else 4), {13: 3, 14: 3, 15: 4}.get(K, 2)
