@@ -110,6 +110,29 @@ def test_a_forked_process_computes_the_same(backend: str) -> None:
     assert python(DIGEST + FORK, INTRINSIC_KERNELS=backend).strip() == "same"
 
 
+LATE = """
+import multiprocessing
+import intrinsic.kernels.native
+torch.set_num_threads(2)
+torch.ones(1 << 22).mul_(2.0)  # torch's threads are there, and the kernels not loaded yet
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    made = pool.apply_async(digest).get(60)
+print(made == digest())
+"""
+
+
+def test_a_fork_before_the_kernels_are_loaded_computes_the_same() -> None:
+    assert python(DIGEST + LATE, INTRINSIC_KERNELS="native").strip() == "True"
+
+
+def test_threads_of_torch_and_of_our_own_give_the_same() -> None:
+    own = "import intrinsic.kernels.native as n; n._torchs_threads = lambda: None"
+    two = "torch.set_num_threads(2); print(digest())"
+    assert python(f"{DIGEST}\n{own}\n{two}") == python(f"{DIGEST}\n{two}")
+    libraries = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
+    assert bool(libraries) <= (native._torchs_threads() is not None)
+
+
 def copied(to: Path) -> Path:
     """The sources that an installation is built from."""
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,17 @@ _TOTALS = 1 << 25
 """Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
 
 _forced: str | None = None
+_in_child = False
+"""After a fork torch's threads are gone, though its OpenMP runtime may not know; dispatch.c looks after forks that
+come later than its first use."""
+
+
+def _after_fork() -> None:
+    global _in_child
+    _in_child = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 _OPERATIONS = (
@@ -120,7 +133,20 @@ def _library() -> Any:
     library.intrinsic_kernels.restype = ctypes.POINTER(_Kernels)
     library.intrinsic_kernels.argtypes = [ctypes.c_char_p]
     library.intrinsic_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
+    library.intrinsic_use_threads.argtypes = [ctypes.c_void_p]
+    library.intrinsic_use_threads.restype = None
+    if not _in_child:
+        library.intrinsic_use_threads(_torchs_threads())
     return library
+
+
+def _torchs_threads() -> int | None:
+    """Address of what runs a function on the threads of torch's OpenMP runtime (libgomp's interface, which LLVM's and
+    Intel's have too); None where torch brings no such runtime, and the kernels then make threads of their own."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
+        with suppress(OSError, AttributeError):  # no library, or another's
+            return ctypes.cast(ctypes.CDLL(str(path)).GOMP_parallel, ctypes.c_void_p).value
+    return None
 
 
 @cache

@@ -18,32 +18,50 @@ EXPORT const struct kernels *intrinsic_kernels(const char *name) {
     return strcmp(name, "plain") ? NULL : &intrinsic_plain;
 }
 
+typedef void parallel(void (*body)(void *), void *data, unsigned threads, unsigned flags);
+
+static parallel *torchs; /* GOMP_parallel of the OpenMP runtime that torch uses, if there is one */
+
+static void no_threads_of_torch(void) { torchs = NULL; }
+
+/* From now on kernels run on torch's own threads. They are awake after an operation of torch's and keep their
+ * processors for a while: threads beside them would have to wait for those. A forked child has none of them left. */
+EXPORT void intrinsic_use_threads(parallel *of_torch) {
+    static int watched;
+    if (!watched && pthread_atfork(NULL, NULL, no_threads_of_torch)) return;
+    watched = 1;
+    torchs = of_torch;
+}
+
 struct call {
     int (*kernel)(void *);
     void *job;
     int failed;
 };
 
-static void *run_one(void *given) {
+static void run_one(void *given) {
     struct call *call = given;
-    call->failed = call->kernel(call->job);
+    if (call->kernel(call->job)) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+}
+
+static void *run_on_thread(void *given) {
+    run_one(given);
     return NULL;
 }
 
-/* kernel(job) on `threads` threads at once, the caller's among them; 0 if all went well. The threads live for one
- * call: making one takes some 20 microseconds, and none is left behind for a fork to lose. */
+/* kernel(job) on `threads` threads at once, the caller's among them; 0 if all went well. Without torch's, threads
+ * live for one call: making one takes some 20 microseconds, and none is left behind for a fork to lose. */
 EXPORT int intrinsic_run(int (*kernel)(void *), void *job, int threads) {
+    struct call call = {kernel, job, 0};
+    if (threads > 1 && torchs) {
+        torchs(run_one, &call, (unsigned)threads, 0);
+        return call.failed;
+    }
     pthread_t thread[MOST_THREADS];
-    struct call call[MOST_THREADS];
-    int made = 0, failed = 0;
-    for (; made < threads - 1 && made < MOST_THREADS; made++) {
-        call[made] = (struct call){kernel, job, 0};
-        if (pthread_create(&thread[made], NULL, run_one, &call[made])) break; /* then fewer do the work */
-    }
-    failed = kernel(job);
-    for (int i = 0; i < made; i++) {
-        pthread_join(thread[i], NULL);
-        failed |= call[i].failed;
-    }
-    return failed;
+    int made = 0;
+    for (; made < threads - 1 && made < MOST_THREADS; made++)
+        if (pthread_create(&thread[made], NULL, run_on_thread, &call)) break; /* then fewer do the work */
+    run_one(&call);
+    for (int i = 0; i < made; i++) pthread_join(thread[i], NULL);
+    return call.failed;
 }
