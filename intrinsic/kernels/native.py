@@ -143,7 +143,8 @@ def _library() -> Any:
 def _torchs_threads() -> int | None:
     """Address of what runs a function on the threads of torch's OpenMP runtime (libgomp's interface, which LLVM's and
     Intel's have too); None where torch brings no such runtime, and the kernels then make threads of their own."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("lib*omp*")):
+    folder = Path(torch.__file__).parent / "lib"
+    for path in (path for name in ("gomp", "iomp", "omp") for path in folder.glob(f"lib{name}*")):
         with suppress(OSError, AttributeError):  # no library, or another's
             return ctypes.cast(ctypes.CDLL(str(path)).GOMP_parallel, ctypes.c_void_p).value
     return None
