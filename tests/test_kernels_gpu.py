@@ -87,6 +87,7 @@ def test_without_a_gpu_the_measurement_says_so(tmp_path: Path) -> None:
 
 @needs_triton
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_no_kernel_spills_but_those_whose_tile_is_half_of_the_registers(tmp_path: Path) -> None:
     """For an H100, without one. 2^15 numbers are 128 KiB, and a multiprocessor has 256 KiB of registers."""
     said = python("experiments/kernels_gpu_compile.py", "--output-dir", str(tmp_path))
