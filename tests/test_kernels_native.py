@@ -50,6 +50,24 @@ def test_what_the_c_kernels_leave_goes_to_numba() -> None:
     assert kernels.find("fastfood_forward", torch.device("meta"), torch.float32, 1000) is None
 
 
+@built
+def test_the_widest_set_serves_with_gathers_or_with_loads_as_the_trial_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    widest = native.available()[0]
+    assert native.fastest() in (widest, f"{widest}-loads")
+    assert all(1e-8 < native._lookup_seconds(name) < 1e-2 for name in native.available())  # of 1024 lookups
+    for slow, chosen in (("-loads", widest), ("", f"{widest}-loads")):
+        seconds = {widest + slow: 2e-6}
+        monkeypatch.setattr(native, "_lookup_seconds", lambda name, seconds=seconds: seconds.get(name, 1e-6))
+        native.fastest.cache_clear()
+        assert native.fastest() == chosen
+    native.fastest.cache_clear()
+
+
+@built
+def test_a_set_that_is_not_there_is_never_the_fastest() -> None:
+    assert native._lookup_seconds("plain-loads") == float("inf")
+
+
 def test_without_the_library_numba_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "available", list)
     assert served_by("fastfood_adjoint") == "intrinsic.kernels.cpu"

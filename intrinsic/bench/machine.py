@@ -19,7 +19,7 @@ class Machine:
     processor: str
     cores: int
     instruction_sets: tuple[str, ...]
-    """That the C kernels use here, best first; empty where they were not built."""
+    """That the C kernels know here, the one in use first; empty where they were not built."""
     system: str
     python: str
     torch: str
@@ -35,7 +35,7 @@ def this_machine() -> Machine:
     return Machine(
         processor=_processor(),
         cores=_cores(),
-        instruction_sets=tuple(native.available()),
+        instruction_sets=tuple(sorted(native.available(), key=lambda name: name != native.fastest())),
         system=platform.platform(terse=True),
         python=platform.python_version(),
         torch=torch.__version__,

@@ -55,9 +55,13 @@ def facts(made: Bench) -> list[str]:
     """The machine, in lines, and what was not measured."""
     m = made.machine
     load = "not told" if m.load is None else f"{m.load:.1f}"
-    sets = ", ".join(m.instruction_sets) or "none: the C kernels were not built"
+    kernels = (
+        f"kernels for {', '.join(m.instruction_sets)} (the first is used)"
+        if m.instruction_sets
+        else "the C kernels were not built"
+    )
     return [
-        f"{m.processor}, {m.cores} cores, instruction sets: {sets}",
+        f"{m.processor}, {m.cores} cores, {kernels}",
         f"{m.system}, Python {m.python}, torch {m.torch}, GPUs: {', '.join(m.devices) or 'none'}",
         f"{m.started}, load before the start: {load}; each time is the least of many",
         *(f"not measured: {what}" for what in made.not_measured),

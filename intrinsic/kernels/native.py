@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,8 @@ from intrinsic.kernels.chunks import ROWS_A_UNIT, adjoint_size, forward_size
 from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import block_size
 
-INSTRUCTION_SETS = ("avx512", "avx2", "plain")
+INSTRUCTION_SETS = ("avx512", "avx512-loads", "avx2", "avx2-loads", "plain")
+"""With `-loads`: the same without gathers, which microcode has made slow on some processors."""
 _LEAST_BLOCK = 128
 _TOTALS = 1 << 25
 """Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
@@ -120,6 +122,7 @@ class _Kernels(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in _KERNELS),
         ("column_rows", ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)),
+        ("lookup_seconds", ctypes.CFUNCTYPE(ctypes.c_double)),
     ]
 
 
@@ -158,8 +161,21 @@ def _table(name: str) -> Any:
 
 
 def available() -> list[str]:
-    """The instruction sets that this build has kernels for and this processor runs, best first."""
+    """The instruction sets that this build has kernels for and this processor runs, widest first."""
     return [name for name in INSTRUCTION_SETS if _table(name)]
+
+
+@cache
+def fastest() -> str:
+    """The instruction set that is used: the widest, with gathers or with loads, whichever a trial of 50 microseconds
+    finds faster. Both give the same bits."""
+    widest = available()[0]
+    return min((widest, f"{widest}-loads"), key=_lookup_seconds)
+
+
+def _lookup_seconds(name: str) -> float:
+    table = _table(name)
+    return float(table.lookup_seconds()) if table else math.inf
 
 
 @contextmanager
@@ -176,7 +192,7 @@ def only_instructions(name: str) -> Iterator[None]:
 
 
 def _kernels() -> Any:
-    return _table(_forced or available()[0])
+    return _table(_forced or fastest())
 
 
 def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:

@@ -12,7 +12,11 @@
 #include "lanes_avx2.h"
 #include "body.h"
 
+#ifdef LOADS
+TABLE(intrinsic_avx2_loads)
+#else
 TABLE(intrinsic_avx2)
+#endif
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -12,7 +12,11 @@
 #include "lanes_avx512.h"
 #include "body.h"
 
+#ifdef LOADS
+TABLE(intrinsic_avx512_loads)
+#else
 TABLE(intrinsic_avx512)
+#endif
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -8,4 +8,5 @@
 
 #define TABLE(name) \
     const struct kernels name = {fastfood_forward, fastfood_adjoint, hashed_forward, hashed_adjoint, sparse_forward, \
-                                 sparse_adjoint, gaussians, fwht, fwht_parts, column_rows};
+                                 sparse_adjoint, gaussians, fwht, fwht_parts, column_rows, \
+                                 lookup_seconds};

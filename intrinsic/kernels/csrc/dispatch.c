@@ -7,13 +7,17 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MOST_THREADS 256
 
-/* The kernels called `name` (avx512, avx2, plain); NULL where the processor, or this build, has none. */
+/* The kernels called `name` (avx512, avx2, either with -loads, or plain); NULL where the processor, or this build, has
+ * none. */
 EXPORT const struct kernels *intrinsic_kernels(const char *name) {
 #if defined(__x86_64__)
-    if (!strcmp(name, "avx512") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return &intrinsic_avx512;
-    if (!strcmp(name, "avx2") && __builtin_cpu_supports("avx2")) return &intrinsic_avx2;
+    int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    int narrow = __builtin_cpu_supports("avx2");
+    if (!strcmp(name, "avx512")) return wide ? &intrinsic_avx512 : NULL;
+    if (!strcmp(name, "avx512-loads")) return wide ? &intrinsic_avx512_loads : NULL;
+    if (!strcmp(name, "avx2")) return narrow ? &intrinsic_avx2 : NULL;
+    if (!strcmp(name, "avx2-loads")) return narrow ? &intrinsic_avx2_loads : NULL;
 #endif
     return strcmp(name, "plain") ? NULL : &intrinsic_plain;
 }

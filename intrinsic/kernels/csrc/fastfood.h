@@ -57,9 +57,10 @@ static struct permutation permutation_of(int64_t j, int64_t p, int undo, const s
 
 /* What pi, or its inverse, brings to the places i ... i + LANES - 1; gauss may be NULL: ones. */
 INLINE void bring(const float *from, vi at, const float *gauss, float *to, int64_t i) {
-    vf x = gather(from, at);
-    if (gauss) x *= LOAD(gauss + i);
-    STORE(to + i, x);
+    if (gauss)
+        STORE(to + i, gather(from, at) * LOAD(gauss + i));
+    else
+        look_up(from, at, to + i);
 }
 
 /* v = G Pi u, or u = Pi^T v, for p <= 2^16: positions in lanes of 16 bits, the low half of a word one of the first LANES,
@@ -137,10 +138,10 @@ INLINE void open_block(struct block *b, int64_t j, const float *theta, const flo
             int64_t at = l * q + i;
             if (soon) __builtin_prefetch(soon + at, 0, 2);
             STORE_WORDS(words + at, w[l]);
-            STORE(gauss + at, gather(table, w[l] & TABLE_MASK));
             if (theta) STORE(u + at, (vf)((vi)LOAD(theta + at) ^ (w[l] & SIGN)));
         }
     }
+    for (int64_t i = 0; i < p; i += LANES) look_up(table, LOAD_WORDS(words + i) & TABLE_MASK, gauss + i);
     uint64_t sum = 0;
     for (int64_t i = 0; i < p; i += EXACT) sum += squares(gauss + i, p - i < EXACT ? p - i : EXACT);
     b->scale = (float)(1.0 / (sqrt((double)sum) / FIXED_POINT * sqrt((double)b->job->dim)));

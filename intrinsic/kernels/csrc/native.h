@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the kernels read words as pairs of halves, low half first: little endian only"
@@ -85,8 +86,10 @@ struct kernels {
     int (*fwht)(struct transform *);
     int (*fwht_parts)(struct transform *);
     int64_t (*column_rows)(int64_t p);
+    double (*lookup_seconds)(void);
 };
 
-extern const struct kernels intrinsic_avx512, intrinsic_avx2, intrinsic_plain;
+extern const struct kernels intrinsic_avx512, intrinsic_avx512_loads, intrinsic_avx2, intrinsic_avx2_loads;
+extern const struct kernels intrinsic_plain;
 
 #endif

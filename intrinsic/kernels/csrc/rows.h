@@ -171,6 +171,25 @@ static void wait_for_parts(const int64_t *done, int64_t parts) {
         if (spins > 1000) sched_yield();
 }
 
+/* What UNIT lookups in one of Fastfood's tables take, the least of several times. */
+static double lookup_seconds(void) {
+    float table[TABLE_MASK + 1], found[UNIT] __attribute__((aligned(64)));
+    uint32_t at[UNIT] __attribute__((aligned(64)));
+    double least = INFINITY;
+    for (uint32_t i = 0; i <= TABLE_MASK; i++) table[i] = (float)i;
+    for (uint32_t i = 0; i < UNIT; i++) at[i] = i * PHILOX_W0 >> 20;
+    for (int round = 0; round < 20; round++) {
+        struct timespec from, to;
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        for (int i = 0; i < UNIT; i += LANES) look_up(table, LOAD_WORDS(at + i), found + i);
+        __asm__ volatile("" : : "r"(found) : "memory"); /* they are wanted */
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        double took = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
+        if (took < least) least = took;
+    }
+    return least;
+}
+
 /* One transform of rows * p floats: chunks 0 ... rows - 1 are its parts, the others groups of columns across them. */
 static int fwht_parts(struct transform *t) {
     int64_t chunk;
