@@ -28,7 +28,17 @@ from .resolve import output_dir_for, read_config, resolve, to_yaml
 
 RUN = "Run"
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
-OTHERS = {"--said/--did", "--of", "--fraction", "--search", "--low", "--high", "--resolution", "--grid"}
+OTHERS = {
+    "--said/--did",
+    "--of",
+    "--fraction",
+    "--search",
+    "--low",
+    "--high",
+    "--resolution",
+    "--grid",
+    "--baseline-seeds",
+}
 """Flags of a measurement that say nothing here: --methods and --at do."""
 FLAGS = {panel: tuple(flag for flag in flags if flag.name not in OTHERS) for panel, flags in PANELS.items()}
 HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
@@ -101,6 +111,11 @@ def _compare(spec: CompareSpec, folder: Path, jobs: int, command: str) -> None:
         typer.echo(f"intrinsic: interrupted; finished trials are kept in {folder}: {command} goes on", err=True)
         raise typer.Exit(130) from None
     show(console, result, [folder / "comparison.json", *write_comparison(result, folder)])
+    if all(row.mean is None for row in result.result.rows):
+        typer.echo(
+            "intrinsic: no trial of any method ended with a score; lower the rates, or see `status` above", err=True
+        )
+        raise typer.Exit(1)
 
 
 def default_methods(base: MeasureSpec) -> str:
@@ -130,8 +145,11 @@ def _spec(base: MeasureSpec, methods: str, at: Any) -> CompareSpec:
         return CompareSpec(base=base, contenders=parse(methods, base, search=at is not None, size_for=size_for), at=at)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = "--at: " if "at" in problem["loc"] else ""
-        raise SpecError(where + problem["msg"].removeprefix("Value error, ")) from None
+        if "at" in problem["loc"]:
+            raise SpecError(
+                f"--at must be a share of full fine-tuning's score, above 0 and at most 1, got {at!r}: 0.9 is 90 %"
+            ) from None
+        raise SpecError(problem["msg"].removeprefix("Value error, ")) from None
 
 
 def _title(spec: CompareSpec) -> str:
@@ -145,7 +163,8 @@ def _cost(spec: CompareSpec) -> str:
     fixed = [c for c in spec.contenders if spec.at is None or c.size is None]
     trials = pilots + seeds * sum(len(c.sizes) or 1 for c in fixed)
     searched = len(spec.contenders) - len(fixed)
-    more = f", and {searched} searches over sizes, of 5 to 20 trials each" if searched else ""
+    searches = "search" if searched == 1 else "searches"
+    more = f", and {searched} {searches} over sizes, of 5 to 20 trials each" if searched else ""
     return f"{trials} trials or more where a grid of rates turns out too narrow or two rates too close{more}"
 
 

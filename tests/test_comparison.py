@@ -10,8 +10,9 @@ from comparisons import BASE, compared, profiler, runner, spec
 from intrinsic.comparison import compare, parse, written
 from intrinsic.comparison.field import Entry
 from intrinsic.errors import SpecError, StoreError
+from intrinsic.records import Latency, Profile
 from intrinsic.report.comparison import contents, write_comparison
-from intrinsic.report.comparison.tables import scores, smallest, tables
+from intrinsic.report.comparison.tables import notes, scores, smallest, tables
 from intrinsic.store import read_comparison
 
 # -- what a user writes
@@ -71,7 +72,13 @@ def test_parameters_name_sizes():
         ("lora:alpha=1,2", "option alpha takes one value, got 1,2"),
         ("lora:lr=fast", "lora: lr must be numbers, got 'fast'$"),
         ("houlsby:scale=2", "method 'houlsby': .*a scale goes with composition 'scaled'"),
-        ("probe:params=10", "probe: params names the sizes of a method that has some"),
+        ("probe:params=10", "probe: params stands for sizes, and it has one size only"),
+        ("lora:params=10:r=2", "lora: params stands for sizes, and its sizes are named as well"),
+        ("mam:l=4", "mam: l is not its size, which is bottleneck: write r=..; options go by their whole names"),
+        ("unilora:r=4", "unilora: r is not its size, which is size: write size=.."),
+        ("lora:d=3", "lora: d is not its size, which is rank: write r=.."),
+        ("lora:matrices=q+w", "matrices.1: Input should be .*, got 'w'"),
+        ('prompt:start=text:text="is it', "a double quote in the methods has no second one"),
         ("", "no method to compare: name some"),
         (
             "said:of=lora:r=2:d=50",
@@ -86,6 +93,15 @@ def test_parameters_name_sizes():
 def test_what_cannot_be_read_is_told_in_one_sentence(text, said):
     with pytest.raises(SpecError, match=said):
         parse(text, BASE, size_for=lambda contender, parameters: 1)
+
+
+def test_a_text_of_several_words_stands_in_quotes():
+    text = 'prompt:start=text:text="is it, then: a paraphrase?":l=5,prefix:words="hello world":mlp_width=none probe'
+    _, prompt, prefix, probe = made = parse(text, BASE)
+    assert dict(prompt.method.options)["text"] == "is it, then: a paraphrase?"
+    assert dict(prefix.method.options)["words"] == "hello world"
+    assert (prompt.sizes, probe.label) == ((5,), "probe")
+    assert parse(",".join(map(written, made)), BASE) == made
 
 
 def test_one_name_twice_is_refused():
@@ -172,6 +188,39 @@ def test_a_searchs_message_names_what_compare_has(tmp_path):
 def test_a_target_near_chance_is_a_warning(tmp_path):
     found = compared("lora:r=32,64:lr=1e-3", tmp_path, at=0.57).result
     assert any("is not more than 2 points better than the best constant answer's" in told for told in found.warnings)
+
+
+def test_full_fine_tuning_near_chance_is_a_warning_without_a_search_too(tmp_path):
+    def lost(trial, **more):
+        made = runner(trial)
+        return made.model_copy(update={"train": made.train.model_copy(update={"score": made.train.chance})})
+
+    found = compare(spec("probe:lr=4e-3"), tmp_path, runner=lost, profiler=profiler).result
+    assert any("full fine-tuning's score" in told and "best constant answer" in told for told in found.warnings)
+    assert compared("probe:lr=4e-3", tmp_path / "well").result.warnings == ()
+
+
+def test_methods_of_one_size_say_whether_they_reach_the_target(tmp_path):
+    low, high = (compared("lora:r=1,64:lr=1e-3,probe:lr=4e-3", tmp_path / str(at), at=at) for at in (0.6, 0.95))
+    for result, status, reached in ((low, "reaches it", "True"), (high, "stays below", "False")):
+        _, cells = dict(tables(result))[f"Smallest size at {100 * result.run.spec.at:g} % of full fine-tuning"]
+        assert cells[-1] == ("probe", "one size", "–", "10,000", "2", status)
+        lines = [line.split(",") for line in str(contents(result)["smallest.csv"]).splitlines()]
+        assert [line[0] for line in lines] == ["label", "lora", "probe"]
+        assert lines[-1][5:] == ["10000", "2", "one-size", reached, repr(result.result.target)]
+        assert any("the head alone (10,000 parameters) reaches" in note for note in notes(result)) == (
+            reached == "True"
+        )
+
+
+def test_latencies_that_say_nothing_are_noted(tmp_path):
+    def restless(trial):
+        full = 2.0 if trial.method.name == "full" else 2.8
+        return Profile(peak_bytes=10**6, latencies=(Latency(batch_size=16, full=full, unmerged=3.0, merged=None),))
+
+    found = compare(spec("probe:lr=4e-3"), tmp_path / "a", runner=runner, profiler=restless)
+    assert "the full model itself took from 2 to 2.8 ms at batch 16" in notes(found)[-1]
+    assert notes(compared("probe:lr=4e-3", tmp_path / "b")) == []
 
 
 @pytest.mark.parametrize(
@@ -303,7 +352,7 @@ def test_the_command_prints_the_tables_and_report_prints_them_again(capsys, monk
     assert command.main(["compare", "--methods", "lorra"]) == 2
     assert "unknown method 'lorra'" in capsys.readouterr().err
     assert command.main(["compare", "--at", "1.5"]) == 2
-    assert "--at: Input should be less than or equal to 1" in capsys.readouterr().err
+    assert "--at must be a share of full fine-tuning's score, above 0 and at most 1, got 1.5" in capsys.readouterr().err
 
 
 def test_methods_that_do_not_apply_are_left_out_of_the_default_and_refused_by_name(capsys, monkeypatch, tmp_path):

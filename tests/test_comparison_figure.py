@@ -43,6 +43,20 @@ def test_bars_come_from_the_pooled_spread(tmp_path):
     assert "full" not in marks.groups
 
 
+@pytest.mark.parametrize("sizes", [(1, 1), (204, 460), (307, 384), (64, 640), (1, 100), (3, 1000), (1, 100_000)])
+def test_parameters_can_be_read_from_the_axis(sizes, tmp_path):
+    with style():
+        figure = draw(compared(f"lora:r={','.join(map(str, sorted(set(sizes))))}:lr=1e-3", tmp_path))
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        low, high = axes.get_xlim()
+        told = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+        boxes = [tick.label1.get_window_extent() for tick in told]
+    assert len(told) >= 2
+    assert all(tick.label1.get_text() for tick in told)
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
 def test_names_are_short_where_they_tell_methods_apart(tmp_path):
     from intrinsic.report.comparison.pareto import Marks
 

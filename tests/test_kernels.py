@@ -186,6 +186,18 @@ def test_gaussians_and_words_begin_anywhere(path: str) -> None:
             assert torch.equal(kernels.words(3, KEY, 1, start, 1111, CPU), words)
 
 
+@pytest.mark.parametrize("path", PATHS)
+def test_a_backward_pass_that_needs_what_fwht_wrote_over_says_so(path: str) -> None:
+    x, w = torch.ones(2, 1024), torch.ones(2, 1024, requires_grad=True)
+    product = (w * x).sum()
+    with using(path):
+        kernels.fwht_(x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.backward()
+    with torch.inference_mode(), using(path):
+        kernels.fwht_(torch.ones(2, 1024))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -194,7 +206,19 @@ def test_gaussians_and_words_begin_anywhere(path: str) -> None:
         (lambda: kernels.fwht_(torch.tensor(1.0)), "must be a power of two"),
         (lambda: kernels.fwht_(torch.ones(4).half()), "must be float32 or float64, got torch.float16"),
         (lambda: kernels.fwht_(torch.ones(4, 4).t()[:2]), "must be contiguous"),
+        (lambda: kernels.fwht_(torch.ones(4, requires_grad=True)), "takes part in a graph, .*give x.detach"),
         (lambda: make("fastfood", 2**31), "subspace_dim must be an integer"),
+        (
+            lambda: make("fastfood", 8).adjoints([], []),
+            "expected one key for each of one or more gradients, got 0 and 0",
+        ),
+        (lambda: make("hashed", 8).adjoints([torch.ones(9)], [1, 2]), "one key for each .*, got 1 and 2"),
+        (
+            lambda: make("hashed", 8).adjoints([torch.ones(9), torch.ones(9).double()], [1, 2]),
+            "must share dtype and device, got torch.float32 on cpu and torch.float64 on cpu",
+        ),
+        (lambda: make("fastfood", 8).adjoint(torch.ones(9), -1), r"a key must be an integer in \[0, 2\^64\), got -1"),
+        (lambda: make("fastfood", 8).forward(torch.ones(8), 2**64, 9), "a key must be an integer"),
         (lambda: make("fastfood", 8).forward(torch.ones(8).int(), KEY, 9), "theta must be float32 or float64"),
         (lambda: make("fastfood", 8).adjoint(torch.ones(9).half(), KEY), "grad must be float32 or float64"),
         (lambda: make("fastfood", 8).weights(torch.ones(8), [Piece(KEY, 9, torch.ones(8))]), "W_0 must have n = 9"),

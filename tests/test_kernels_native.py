@@ -97,6 +97,7 @@ def test_without_compiler_and_numba_the_reference_serves() -> None:
 def test_the_environment_names_the_backend() -> None:
     ask = "from intrinsic import kernels; import torch; print(kernels.find('words', torch.device('cpu'), torch.int64))"
     assert python(ask, INTRINSIC_KERNELS="reference").strip() == "None"
+    assert "function words" in python(ask, INTRINSIC_KERNELS=""), "as if it were not set"
     assert "_words" in python(ask.replace("print(", "print('_words', "), INTRINSIC_KERNELS="numba")
     with pytest.raises(AssertionError, match="unknown kernel backend in INTRINSIC_KERNELS 'fast'"):
         python(ask, INTRINSIC_KERNELS="fast")

@@ -80,8 +80,11 @@ def compare(
         warnings = [warning for choice in choices for warning in choice.warnings]
         rows = _rows(field, rates)
         target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
-        warnings += [] if target is None else near_chance(target.value, field.facts(), "the target")
         facts = field.facts()
+        if target is not None:
+            warnings += near_chance(target.value, facts, "the target")
+        elif rows[0].mean is not None:
+            warnings += near_chance(signed(facts, rows[0].mean), facts, "full fine-tuning's score")
         outcome = CompareOutcome(
             metric=str(facts.metric),
             higher_is_better=facts.higher_is_better,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ import yaml
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import METHODS
 from intrinsic.methods import options as o
-from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec
+from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec, size_letter
 
 SIZES: dict[str, tuple[str, tuple[int, ...]]] = {
     "subspace": ("subspace_dim", (128, 1024)),
@@ -54,7 +55,10 @@ OTHER_RATES = (2.5e-4, 1e-3, 4e-3)
 ALIASES: dict[str, bool] = {"said": True, "did": False}
 """Short for `subspace`, with and without a scale a layer."""
 SHORT = ("r", "d", "l", "size")
-"""Any of them means the method's own size."""
+"""`size` is every method's own size; r, d or l is that of the methods whose tables use the letter."""
+QUOTED = re.compile(r'"[^"]*"')
+WORD, PART = re.compile(r'(?:"[^"]*"|[^\s,"])+'), re.compile(r'(?:"[^"]*"|[^:"])*')
+"""What commas and spaces separate, and what colons do within it; neither does inside quotes."""
 
 
 SizeFor = Callable[[Contender, int], int]
@@ -71,7 +75,7 @@ class _Words:
     @property
     def label(self) -> str:
         kept = {k: v for k, v in self.settings.items() if k not in ("lr", *SHORT, "params", _size_name(self.name))}
-        return self.name + "".join(f":{k}={'+'.join(v)}" for k, v in kept.items())
+        return self.name + "".join(f":{k}={'+'.join(v)}" for k, v in kept.items())  # quotes are still there
 
 
 def parse(
@@ -80,7 +84,8 @@ def parse(
     """Contenders from `NAME[:KEY=VALUE[,VALUE ..]]..`, joined by commas or spaces; full comes first, added if need be.
 
     NAME is a method, or said or did. KEY is one of the method's options; `r`, `d`, `l` or `size` for its size, which
-    alone may have several values; `lr` for learning rates to try. Options that take a list join it by `+`.
+    alone may have several values; `lr` for learning rates to try. Options that take a list join it by `+`; a text of
+    several words stands in double quotes.
     `params=N[,N..]` names sizes by the parameters that they train, the nearest is taken; `size_for` tells it.
     search: sizes that are not named become a whole grid (GRIDS).
 
@@ -120,9 +125,10 @@ def _split(text: str) -> Iterator[_Words]:
     """A word that is no method's name goes on with the setting, or the method, before it."""
     found: list[_Words] = []
     key = ""
-    for word in text.replace(",", " ").split():
-        head, *rest = word.split(":")
-        parts = [head, *rest]
+    if QUOTED.sub("", text).count('"'):
+        raise SpecError(f"a double quote in the methods has no second one: {text!r}")
+    for word in WORD.findall(text):
+        head, *rest = parts = [part for part in PART.findall(word) if part] or [word]
         if head in METHODS or head in ALIASES or not found:
             _known(head)
             found.append(_Words(head))
@@ -155,7 +161,8 @@ def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor
     if min(rates, default=1.0) <= 0 or not all(map(math.isfinite, rates)):
         raise SpecError(f"{words.name}: lr must be learning rates above 0, got {','.join(given_rates)}")
     if budgets and (size is None or size_for is None or any(key in settings for key in (*SHORT, size))):
-        raise SpecError(f"{words.name}: params names the sizes of a method that has some, instead of them")
+        why = "it has one size only" if size is None else "its sizes are named as well: give one or the other"
+        raise SpecError(f"{words.name}: params stands for sizes, and {why}")
     sizes = _sizes(words, settings, size, search)
     of = settings.pop("of", [None])[0] if name == "subspace" else None
     options = {key: _value(key, values, _options(of or name)) for key, values in settings.items()}
@@ -176,6 +183,13 @@ def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor
 def _sizes(words: _Words, settings: dict[str, list[str]], size: str | None, search: bool) -> tuple[int, ...]:
     """Takes the size's words out of the settings."""
     keys = [key for key in (*SHORT, size) if key is not None and key in settings]
+    letter = None if size is None else size_letter(size)
+    for key in keys if size is not None and "of" not in settings else ():
+        if key not in (size, "size", letter):
+            raise SpecError(
+                f"{words.name}: {key} is not its size, which is {size}: write {letter}=..; "
+                "options go by their whole names"
+            )
     if len(set(keys)) > 1:
         inner = f", and {settings['of'][0]}'s own by its whole name, as in rank=2" if "of" in settings else ""
         raise SpecError(
@@ -228,6 +242,8 @@ def _value(key: str, values: list[str], kind: type[Frozen]) -> object:
         raise UnknownName("option", key, [*kind.model_fields, "lr"])
     if len(values) > 1:
         raise SpecError(f"option {key} takes one value, got {','.join(values)}: only sizes take several")
+    if QUOTED.fullmatch(values[0]):
+        return values[0][1:-1]
     if key == "matrices":
         return tuple(values[0].split("+"))
     value = None if values[0].lower() in ("none", "") else yaml.safe_load(values[0])
@@ -263,12 +279,9 @@ def _check(name: str, options: Mapping[str, object]) -> None:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{_said(problem['msg'])}") from None
-
-
-def _said(message: str) -> str:
-    """Without pydantic's mark of a validator's own words."""
-    return message.removeprefix("Value error, ")
+        said = problem["msg"].removeprefix("Value error, ")  # what a validator of ours says is whole
+        got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{said}{got}") from None
 
 
 def _rates(name: str, base: MeasureSpec) -> tuple[float, ...]:

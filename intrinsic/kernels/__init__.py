@@ -36,7 +36,7 @@ COMPILED = {
 for every device: Triton's interpreter serves a CPU's tensors."""
 
 BACKENDS = ("auto", "reference", *COMPILED)
-_choice = os.environ.get("INTRINSIC_KERNELS", "auto")
+_choice = os.environ.get("INTRINSIC_KERNELS") or "auto"
 if _choice not in BACKENDS:
     raise UnknownName("kernel backend in INTRINSIC_KERNELS", _choice, BACKENDS)
 
@@ -112,8 +112,9 @@ def gaussian_matrix(
 def fwht_(x: Tensor) -> Tensor:
     """Walsh-Hadamard transform of each row, in place: y_i = sum_j (-1)^popcount(i & j) x_j, not normalised.
 
-    x [..., p], p a power of two, float32 or float64, contiguous -> x. Every backend gives the same bits.
-    Raises SpecError for another shape, dtype or layout.
+    x [..., p], p a power of two, float32 or float64, contiguous -> x. Every backend gives the same bits. Autograd
+    does not see it: it is its own adjoint, so that the gradient is transformed likewise.
+    Raises SpecError for another shape, dtype or layout, and for x that takes part in a graph.
     """
     p = x.shape[-1] if x.ndim else 0
     if p < 1 or p & (p - 1):
@@ -122,6 +123,10 @@ def fwht_(x: Tensor) -> Tensor:
         raise SpecError(f"x must be float32 or float64, got {x.dtype}; convert it first")
     if not x.is_contiguous():
         raise SpecError("x is transformed in place and must be contiguous, got a strided view; call .contiguous()")
+    if x.requires_grad and torch.is_grad_enabled():
+        raise SpecError("x takes part in a graph, which a transform in place would falsify; give x.detach().clone()")
+    if not x.is_inference():
+        torch.autograd.graph.increment_version(x)  # who has saved x for a backward pass is told
     rows, compiled = x.detach().view(-1, p), find("fwht_", x.device, x.dtype)
     if compiled is not None:
         compiled(rows)

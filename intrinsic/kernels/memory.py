@@ -8,6 +8,8 @@ nothing is kept.
 
 from __future__ import annotations
 
+import os
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +25,19 @@ FRESH_FLOATS = 1 << 15
 T = TypeVar("T", np.float32, np.float64)
 _LINE = 64  # bytes of a line of the cache
 
+_lock = threading.RLock()
+"""Weights may be made and die in any thread. Re-entrant: a garbage collection inside may give memory back."""
+
+
+def _new_lock() -> None:
+    """In a forked child nobody is left who could open a lock that another thread held."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_new_lock)
+
 _depth = 0
 _spare: list[NDArray[np.float32]] = []
 
@@ -31,13 +46,15 @@ _spare: list[NDArray[np.float32]] = []
 def recycled() -> Iterator[None]:
     """Inside the block the memory of tensors made by `empty` that die serves those of the same size made next."""
     global _depth
-    _depth += 1
+    with _lock:
+        _depth += 1
     try:
         yield
     finally:
-        _depth -= 1
-        if not _depth:
-            _spare.clear()
+        with _lock:
+            _depth -= 1
+            if not _depth:
+                _spare.clear()
 
 
 def empty(n: int) -> Tensor:
@@ -61,12 +78,15 @@ def _aligned(memory: NDArray[T], size: int) -> NDArray[T]:
 
 
 def _taken(size: int) -> NDArray[np.float32]:
-    for i, memory in enumerate(_spare):
-        if memory.size == size:
-            return _spare.pop(i)
+    with _lock:
+        for i, memory in enumerate(_spare):
+            if memory.size == size:
+                del _spare[i]
+                return memory
     return np.empty(size, np.float32)  # NumPy asks for large pages
 
 
 def _give_back(memory: NDArray[np.float32]) -> None:
-    if _depth:
-        _spare.append(memory)
+    with _lock:
+        if _depth:
+            _spare.append(memory)

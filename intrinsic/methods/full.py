@@ -91,8 +91,8 @@ def _stored(model: nn.Module) -> dict[str, Tensor]:
 def _safetensors_bytes(tensors: Mapping[str, Tensor]) -> int:
     """Size of a safetensors file: 8 bytes, the JSON header padded to a multiple of 8, the data.
 
-    The header's length depends on the digits of the offsets, so it is laid out as the library does: the
-    by dtype, the widest first, then by name.
+    The header's length depends on the digits of the offsets, so it is laid out as the library does it: by
+    dtype, the widest first, then by name.
     """
     unknown = {tensor.dtype for tensor in tensors.values()} - set(_DTYPES)
     if unknown:

@@ -86,9 +86,21 @@ class Projection(ABC):
 
     @final
     def adjoints(self, grads: Sequence[Tensor], keys: Sequence[int]) -> Tensor:
-        """P(key)^T g for each g, all of one dtype and device.  -> [len(grads), d]"""
-        for grad in grads:
+        """P(key)^T g for each g, all of one dtype and device.  -> [len(grads), d]
+
+        Raises SpecError for gradients of other shapes or dtypes, of several dtypes or devices, and for none.
+        """
+        if not grads or len(grads) != len(keys):
+            raise SpecError(f"expected one key for each of one or more gradients, got {len(grads)} and {len(keys)}")
+        for grad, key in zip(grads, keys, strict=True):
             self._check("grad", grad, max(1, grad.numel()))
+            self._check_key(key)
+        if kinds := {(grad.dtype, grad.device) for grad in grads} - {(grads[0].dtype, grads[0].device)}:
+            dtype, device = min(kinds, key=str)
+            raise SpecError(
+                f"gradients must share dtype and device, got {grads[0].dtype} on {grads[0].device} and {dtype} on "
+                f"{device}: pull them back in several calls"
+            )
         flat = [grad.detach().contiguous() for grad in grads]
         compiled = self._find("adjoint", flat[0])
         if compiled is None:
@@ -136,7 +148,13 @@ class Projection(ABC):
             raise SpecError(f"{what} must be float32 or float64, got {x.dtype}; convert it first")
 
     @staticmethod
-    def _check_piece(theta: Tensor, piece: Piece) -> None:
+    def _check_key(key: int) -> None:
+        if not 0 <= key < 2**64:
+            raise SpecError(f"a key must be an integer in [0, 2^64), got {key!r}: take intrinsic.seeds.name_key(name)")
+
+    @classmethod
+    def _check_piece(cls, theta: Tensor, piece: Piece) -> None:
+        cls._check_key(piece.key)
         if piece.n < 1:
             raise SpecError(f"the projected length n must be at least 1, got {piece.n}")
         if piece.start is not None and piece.start.numel() != piece.n:

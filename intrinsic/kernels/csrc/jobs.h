@@ -38,16 +38,13 @@ static float *scratch(int64_t floats) {
     return posix_memalign(&made, 64, sizeof(float) * (size_t)floats) ? NULL : made;
 }
 
-union bits {
-    float number;
-    uint32_t word;
-};
+typedef uint32_t __attribute__((may_alias)) bits; /* of a float */
 
 /* Whether x is all +0. Where it is not, the first few numbers mostly tell. */
 static int all_zero(const float *x, int64_t n) {
     for (int64_t i = 0; i < n;) {
         uint32_t set = 0;
-        for (int64_t stop = i + 16 * LANES; i < n && i < stop; i++) set |= ((const union bits *)x)[i].word;
+        for (int64_t stop = i + 16 * LANES; i < n && i < stop; i++) set |= ((const bits *)x)[i];
         if (set) return 0;
     }
     return 1;

@@ -140,6 +140,8 @@ static int hashed_adjoint(struct job *job) { return each_unit(job, hashed_unit_a
 static int sparse_forward(struct job *job) { return each_unit(job, sparse_unit_forward); }
 static int sparse_adjoint(struct job *job) { return each_unit(job, sparse_unit_adjoint); }
 
+typedef uint16_t __attribute__((may_alias)) halfword;
+
 /* Entries first + c chunk ... of a stream: half e mod 2 of word e div 2, as an index into `table`. */
 static int gaussians(struct fill *f) {
     uint32_t w[UNIT + 8 * LANES] __attribute__((aligned(64)));
@@ -148,7 +150,7 @@ static int gaussians(struct fill *f) {
     while (take(&f->next, f->chunk_count, &chunk)) {
         int64_t at = chunk * UNIT, count = f->count - at < UNIT ? f->count - at : UNIT;
         uint64_t entry = f->first + (uint64_t)at, counter = entry / 8 / LANES * LANES;
-        const uint16_t *half = (const uint16_t *)w + (entry - 8 * counter);
+        const halfword *half = (const halfword *)w + (entry - 8 * counter);
         int64_t counters = (int64_t)((entry + (uint64_t)count + 7) / 8 - counter);
         stream_words(w, counter, (counters + LANES - 1) / LANES * LANES, f->stream, &s);
         for (int64_t i = 0; i < count; i++) f->out[at + i] = f->table[half[i]];

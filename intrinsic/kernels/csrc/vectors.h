@@ -1,5 +1,5 @@
-/* Vector types of LANES elements, in the syntax that GCC and clang share. `gather` finds numbers in a table, `look_up` writes
- * them to `out`, which no vector is read from soon. */
+/* Vector types of LANES elements, in the syntax that GCC and clang share. `gather` finds numbers in a table, `look_up`
+ * writes them to `out`, which no vector is read from soon. */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")

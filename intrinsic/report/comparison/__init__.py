@@ -2,6 +2,7 @@
 
 comparison.md    the tables, for reading       comparison.tex   the same for a paper (booktabs)
 comparison.csv   a line a method and size      pareto.png, pareto.pdf   score against parameters trained
+smallest.csv     of --at: a line a method
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ __all__ = ["contents", "write_comparison"]
 def contents(result: CompareResult) -> dict[str, str | bytes]:
     """File name -> content. The same record gives the same bytes."""
     from intrinsic.report.comparison.pareto import render
-    from intrinsic.report.comparison.tables import csv_table, latex, markdown
+    from intrinsic.report.comparison.tables import csv_table, latex, markdown, smallest_csv
 
     return {
         "comparison.md": markdown(result),
         "comparison.tex": latex(result),
         "comparison.csv": csv_table(result),
+        **({"smallest.csv": smallest_csv(result)} if result.result.smallest else {}),
         **render(result),
     }
 

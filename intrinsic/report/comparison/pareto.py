@@ -18,7 +18,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.stats import t as student_t
 
 from intrinsic.records import CompareResult, CompareRow
@@ -41,6 +41,9 @@ LEADER = {"arrowstyle": "-", "linewidth": 0.5, "linestyle": ":", "relpos": (0, 0
 """The line from a mark to its name."""
 NEAR = 0.5
 """Chance is drawn where it lies no further below the scores than this share of their range; else it is only named."""
+MANY, FEW = 300.0, 6.0
+"""From the fewest parameters to the most: from MANY times on powers of ten are enough on the axis, up to FEW not even
+1, 2, 5 are."""
 CLEAR = 1.0
 """Points that a size keeps away from marks, bars and other sizes."""
 SIZE_LABEL = "size"
@@ -82,8 +85,9 @@ class Marks:
 
     @property
     def looks(self) -> list[Look]:
-        """One a group."""
-        return [LOOKS[number % len(LOOKS)] for number in range(len(self.groups))]
+        """One a group. Colours follow the heights of the names, so that those of neighbours differ."""
+        order = sorted(self.groups, key=lambda name: -_at(self.groups[name][-1])[1])
+        return [LOOKS[order.index(name) % len(LOOKS)] for name in self.groups]
 
     @cached_property
     def spread(self) -> tuple[float, int]:
@@ -164,9 +168,19 @@ def _frame(axes: Axes, marks: Marks) -> None:
     axes.set_xlabel("parameters trained", color=INK, labelpad=2)
     axes.set_ylabel(marks.result.result.metric.replace("_", " "), color=INK, labelpad=2)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
-    axes.xaxis.set_major_locator(LogLocator(10))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    _count_axis(axes, max(counts) / min(counts))
     axes.set_axisbelow(True)
+
+
+def _count_axis(axes: Axes, ratio: float) -> None:
+    """Powers of ten are named where the counts span many; else enough numbers between them."""
+    wide = ratio > MANY
+    axes.xaxis.set_major_locator(
+        LogLocator(10, subs=(1.0,) if wide else (1.0, 2.0, 5.0) if ratio > FEW else (1.0, 1.5, 2, 3, 4, 6))
+    )
+    if not wide:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: words.count(round(count))))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _levels(axes: Axes, marks: Marks) -> None:
@@ -215,7 +229,7 @@ def _names(axes: Axes, marks: Marks) -> None:
             fontsize=SMALL,
             va="center",
             annotation_clip=False,
-            arrowprops={**LEADER, "color": colour},
+            arrowprops={**LEADER, "color": colour} if marker else None,  # full's own line leads there
         )
         if marker:  # the colours are fewer than the methods
             spot = ((room[2] + 3 - room[0]) / (room[2] - room[0]), height / (room[3] - room[1]))

@@ -17,6 +17,8 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 AGAINST = "score less full fine-tuning's, mean over the seeds that both have"
 GAP = "optimisation gap: training loss of full fine-tuning less the method's, mean over the same seeds"
 """What a column says that its name does not."""
+STEADY = 1.3
+"""The factor that the full model's own latencies may be apart before none is worth reading."""
 
 
 def name(label: str, size_name: str | None, size: int | None) -> str:
@@ -111,9 +113,23 @@ def _ratio(latency: Latency, value: float | None) -> str:
 
 
 def smallest(result: CompareResult) -> Table:
-    """The smallest size of each method that reaches the target."""
+    """The smallest size of each method that reaches the target; of those with one size, whether it does."""
     header = ("method", "smallest size", "interval", "parameters", "trials", "status")
-    return header, [(short_labels(result)[found.label], *_smallest_cells(found)) for found in result.result.smallest]
+    short = short_labels(result)
+    one_size = [(short[row.label], *_one_size_cells(row, reached)) for row, reached in _one_size(result)]
+    return header, [*((short[f.label], *_smallest_cells(f)) for f in result.result.smallest), *one_size]
+
+
+def _one_size(result: CompareResult) -> list[tuple[CompareRow, bool]]:
+    """The methods of one size besides full fine-tuning that have a score, and whether it is enough."""
+    target, sign = result.result.target, 1 if result.result.higher_is_better else -1
+    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full"]
+    return [] if target is None else [(row, sign * (row.mean - target) >= 0) for row in rows if row.mean is not None]
+
+
+def _one_size_cells(row: CompareRow, reached: bool) -> tuple[str, ...]:
+    status = "reaches it" if reached else "stays below"
+    return "one size", words.DASH, _count(row.parameters_trained), str(len(row.scores) + row.failed), status
 
 
 def _smallest_cells(found: SmallestSize) -> tuple[str, ...]:
@@ -148,7 +164,10 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
     cut = [label for label, short in short_labels(result).items() if short != label]
     if cut:
         rows.append(("settings", "; ".join(_settings(label) for label in cut)))
+    spread = any(row.std is not None for row in outcome.rows)
+    rows.append(("score", "mean over n seeds" + " ± their standard deviation" * spread))
     half = f"; ±: half its {100 * LEVEL:g} % interval, the spread pooled over all methods"
+    rows.append(("memory", "most that is held in training, weights and the optimiser's state among it"))
     told = [
         ("against full", AGAINST + half * any(found and found.half is not None for found in against_full(result))),
         ("gap", GAP + "; ± likewise" * any(found and found.half is not None for found in gaps(result))),
@@ -199,7 +218,37 @@ def markdown(result: CompareResult) -> str:
 
 def notes(result: CompareResult) -> list[str]:
     """Warnings, and what the searches say of themselves."""
-    return [*result.result.warnings, *(f"{found.label}: {found.search.message}" for found in result.result.smallest)]
+    searches = [f"{found.label}: {found.search.message}" for found in result.result.smallest]
+    return [*result.result.warnings, *_probe_note(result), *searches, *_latency_note(result)]
+
+
+def _probe_note(result: CompareResult) -> list[str]:
+    """Where the head alone is enough, what is trained beside it is no cost of the task's."""
+    probes = [row for row, reached in _one_size(result) if reached and row.method.name == "probe"]
+    return [
+        f"the head alone ({_count(row.parameters_trained)} parameters) reaches the target: the smallest sizes of "
+        "methods that train it too say nothing about them"
+        for row in probes[:1]
+    ]
+
+
+def _latency_note(result: CompareResult) -> list[str]:
+    """Full fine-tuning's model is timed beside every method: how far its own times are apart says what theirs mean."""
+    profiles = [row.profile for row in result.result.rows if row.profile is not None]
+    apart = [
+        (max(times) / min(times), min(times), max(times), size)
+        for size, times in (
+            (size, [x.full for p in profiles for x in p.latencies if x.batch_size == size])
+            for size in sorted({x.batch_size for p in profiles for x in p.latencies})
+        )
+    ]
+    most = max(apart, default=(1.0, 0.0, 0.0, 0))
+    if most[0] <= STEADY:
+        return []
+    return [
+        f"the full model itself took from {most[1]:.3g} to {most[2]:.3g} ms at batch {most[3]}, from one method's turn "
+        "to the next: the machine was busy with other work, so read no latencies from this table"
+    ]
 
 
 def _row_md(cells: Sequence[str]) -> str:
@@ -218,7 +267,7 @@ def latex(result: CompareResult) -> str:
         lines += [
             "\\begin{table}",
             "  \\centering",
-            f"  \\caption{{{_tex(title(result))}: {_tex(heading.lower())} ({budget}).}}",
+            f"  \\caption{{{_tex(title(result))}: {_tex(_lower(heading))} ({budget}).{_tex(_told(result, header))}}}",
             f"  \\label{{tab:compare-{result.run.compare_id}-{number}}}",
             f"  \\begin{{tabular}}{{l{'r' * (len(header) - 1)}}}",
             "    \\toprule",
@@ -232,6 +281,22 @@ def latex(result: CompareResult) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _lower(heading: str) -> str:
+    return heading[0].lower() + heading[1:]
+
+
+def _told(result: CompareResult, header: tuple[str, ...]) -> str:
+    """What the facts say of a table's columns, and what every table needs to be read alone."""
+    known = dict(facts(result))
+    told = [f"{column}: {known[column]}" for column in header if column in known]
+    if "interval" in header:
+        told.append(f"target: {known['target']}")
+    if "score" in header:
+        told += [f"task: {known['task']}; {known['metric']}, of which chance is {known['chance']}"]
+        told += [f"settings: {known['settings']}"] if "settings" in known else []
+    return "".join(f" {text[0].upper()}{text[1:]}." for text in told)
+
+
 def _tex(text: str) -> str:
     return "".join(LATEX.get(c, c) for c in one_line(text))
 
@@ -242,6 +307,34 @@ FIELDS = (
 )
 PAIRED = ("optimisation_gap_half", "against_full", "against_full_half")
 """Halves are those of the intervals."""
+
+
+def smallest_csv(result: CompareResult) -> str:
+    """smallest.csv, of --at: a line a method; status `one-size` and no interval where there was nothing to search."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    fields = (
+        "label",
+        "size_name",
+        "size",
+        "low",
+        "high",
+        "parameters_trained",
+        "trials",
+        "status",
+        "reached",
+        "target",
+    )
+    writer.writerow(fields)
+    target = result.result.target
+    for found in result.result.smallest:
+        s, low_high = found.search, found.search.interval
+        cells = (found.label, found.size_name, s.d, *low_high, found.parameters_trained, len(s.points), s.status)
+        writer.writerow([*cells, s.d is not None, target])
+    for row, reached in _one_size(result):
+        counts = (row.parameters_trained, len(row.scores) + row.failed)
+        writer.writerow([row.label, None, None, None, None, *counts, "one-size", reached, target])
+    return out.getvalue()
 
 
 def csv_table(result: CompareResult) -> str:
