@@ -219,7 +219,7 @@ def test_latencies_that_say_nothing_are_noted(tmp_path):
         return Profile(peak_bytes=10**6, latencies=(Latency(batch_size=16, full=full, unmerged=3.0, merged=None),))
 
     found = compare(spec("probe:lr=4e-3"), tmp_path / "a", runner=runner, profiler=restless)
-    assert "the full model itself took from 2 to 2.8 ms at batch 16" in notes(found)[-1]
+    assert "the full model itself took 2 to 2.8 ms at batch 16, from" in notes(found)[-1]
     assert notes(compared("probe:lr=4e-3", tmp_path / "b")) == []
 
 

@@ -235,19 +235,16 @@ def _probe_note(result: CompareResult) -> list[str]:
 def _latency_note(result: CompareResult) -> list[str]:
     """Full fine-tuning's model is timed beside every method: how far its own times are apart says what theirs mean."""
     profiles = [row.profile for row in result.result.rows if row.profile is not None]
-    apart = [
-        (max(times) / min(times), min(times), max(times), size)
-        for size, times in (
-            (size, [x.full for p in profiles for x in p.latencies if x.batch_size == size])
-            for size in sorted({x.batch_size for p in profiles for x in p.latencies})
-        )
-    ]
-    most = max(apart, default=(1.0, 0.0, 0.0, 0))
-    if most[0] <= STEADY:
+    told = []
+    for size in sorted({x.batch_size for p in profiles for x in p.latencies}):
+        times = [x.full for p in profiles for x in p.latencies if x.batch_size == size]
+        if max(times) > STEADY * min(times):
+            told.append(f"{min(times):.3g} to {max(times):.3g} ms at batch {size}")
+    if not told:
         return []
     return [
-        f"the full model itself took from {most[1]:.3g} to {most[2]:.3g} ms at batch {most[3]}, from one method's turn "
-        "to the next: the machine was busy with other work, so read no latencies from this table"
+        f"the full model itself took {', '.join(told)}, from one method's turn to the next: the machine was busy with "
+        "other work, so read no latencies there"
     ]
 
 
