@@ -1,4 +1,4 @@
-"""Every way to fine-tune keeps the same contract; each of METHODS is put through it."""
+"""What every way to fine-tune keeps, on BERT; tests/test_methods_contract.py goes over METHODS and architectures."""
 
 from __future__ import annotations
 

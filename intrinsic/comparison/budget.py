@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 
 from intrinsic.comparison.field import Entry
@@ -12,6 +11,7 @@ from intrinsic.methods import attach
 from intrinsic.spec import CompareSpec, Contender, MeasureSpec
 from intrinsic.trial.ingredients import model_of, task_of
 
+FULL = Contender(label="full", method={"name": "full"}, rates=(1.0,))
 PROBES = {"subspace_dim": (1024, 2048)}
 """Sizes at which the count is taken first; else 1 and 2. A small d may not pay for its lambdas."""
 TOLERANCE = 1.5
@@ -28,8 +28,8 @@ def size_for(base: MeasureSpec, contender: Contender, parameters: int) -> int:
 
     Raises SpecError if that is more than the model has, or no size comes within a factor of TOLERANCE.
     """
-    count = _counter(base, contender)
-    most = _counter(base, Contender(label="full", method={"name": "full"}, rates=(1.0,)))(None)
+    count = partial(_trained, base, contender)
+    most = _trained(base, FULL, None)
     if parameters > most:
         raise SpecError(
             f"{contender.label}: params must be at most the {most:,} that full fine-tuning trains, got {parameters:,}"
@@ -79,15 +79,10 @@ def _check(contender: Contender, parameters: int, nearest: int) -> None:
     )
 
 
-def _counter(base: MeasureSpec, contender: Contender) -> Callable[[int | None], int]:
-    full = Contender(label="full", method={"name": "full"}, rates=(1.0,))
-    spec = CompareSpec(base=base, contenders=(full,))
-
-    @cache
-    def count(size: int | None) -> int:
-        """What the method really trains at this size."""
-        trial = Entry(contender, size, 1.0, 0).trial(spec)
-        task, _ = task_of(trial.task)
-        return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained
-
-    return count
+@cache
+def _trained(base: MeasureSpec, contender: Contender, size: int | None) -> int:
+    """What the method really trains at this size. Kept: each count loads the model, and several budgets ask alike."""
+    spec = CompareSpec(base=base, contenders=(FULL,))
+    trial = Entry(contender, size, 1.0, 0).trial(spec)
+    task, _ = task_of(trial.task)
+    return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained
