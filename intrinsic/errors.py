@@ -35,7 +35,7 @@ class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at th
         names = sorted(available)
         close = difflib.get_close_matches(name, names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}; available: {', '.join(names)}{hint}")
+        super().__init__(f"unknown {kind} {name!r}; available: {', '.join(names) or 'none'}{hint}")
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])

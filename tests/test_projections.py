@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from intrinsic import kernels
 from intrinsic.errors import SpecError, UnknownName
+from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import PROJECTIONS, Projection, make_projection
 
 NAMES = sorted(PROJECTIONS)
@@ -250,11 +251,37 @@ def test_permutations_look_uniform(p: int) -> None:
         (lambda: make("hashed", 3).forward(torch.ones(3).half(), 1, 5), "theta must be float32 or float64"),
         (lambda: make("hashed", 3).forward(torch.ones(3), 1, 0), "the projected length n must be at least 1"),
         (lambda: make("hashed", 3).adjoint(torch.ones(2, 2), 1), "grad must be a vector"),
+        (lambda: make("hashed", True), "subspace_dim must be an integer .*, got True"),
+        (lambda: make("hashed", 3).forward(torch.ones(3), 1, 2.5), "n must be at least 1, got 2.5"),
+        (lambda: make("hashed", 3).forward(torch.ones(3), 1.5, 2), "a key must be an integer .*, got 1.5"),
+        (lambda: make("hashed", 3).forward(torch.ones(3, device="meta"), 1, 2), "theta is on the meta device"),
+        (lambda: make("hashed", 3).adjoint(torch.ones(3, device="meta"), 1), "grad is on the meta device"),
+        (lambda: make("hashed", 3, density=0.5), "unknown option of the projection hashed 'density'; available: none"),
+        (lambda: make("sparse", 3, densty=0.5, density=0.5), "did you mean 'density'"),
+        (lambda: make_projection("sparse", 3, 0, full_dim=-4), "full_dim must be the number of parameters .*, got -4"),
+        (lambda: make("hashed", 3).weights(torch.ones(3), [Piece(1, 4, torch.ones(4).int())]), "W_0 must be floating"),
+        (
+            lambda: make("hashed", 3).weights(torch.ones(3), [Piece(1, 4, torch.ones(4), torch.ones(3))]),
+            r"lambda must be one number on cpu, got shape \(3,\) on cpu",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(call: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_views_that_are_negated_only_when_read(name: str) -> None:
+    """Their memory holds the numbers with the other sign; so it is in the imaginary part of a conjugate."""
+    made, theta, x = make(name, 200), torch.randn(200), torch.randn(700)
+    negated = torch._neg_view(x)
+    assert torch.equal(made.adjoint(negated, 5), made.adjoint(-x, 5))
+    assert torch.equal(made.forward(torch._neg_view(theta), 5, 700), made.forward(-theta, 5, 700))
+    one, other = (made.weights(theta, [Piece(5, 700, start)])[0] for start in (negated, -x))
+    assert torch.equal(one, other)
+    kernels.fwht_(transformed := torch._neg_view(x[:512].clone()))
+    assert torch.equal(transformed, kernels.fwht_(-x[:512]))
 
 
 def test_an_unknown_name_lists_the_known() -> None:

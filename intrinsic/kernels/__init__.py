@@ -128,7 +128,7 @@ def fwht_(x: Tensor) -> Tensor:
     if not x.is_inference():
         torch.autograd.graph.increment_version(x)  # who has saved x for a backward pass is told
     rows, compiled = x.detach().view(-1, p), find("fwht_", x.device, x.dtype)
-    if compiled is not None:
+    if compiled is not None and not x.is_neg():
         compiled(rows)
     else:
         from intrinsic.kernels.reference import fwht

@@ -33,4 +33,5 @@ class Piece:
 
     def fused(self, dtype: torch.dtype) -> bool:
         """Whether a kernel can read W_0 where it lies and write W in one pass."""
-        return self.start is None or (self.start.dtype == dtype and self.start.is_contiguous())
+        held = self.start
+        return held is None or (held.dtype == dtype and held.is_contiguous() and not held.is_neg())

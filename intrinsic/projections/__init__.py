@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from math import sqrt
 
-from intrinsic.errors import UnknownName
+from intrinsic.errors import SpecError, UnknownName
 from intrinsic.plugins import Registry
 from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection
 from intrinsic.projections.dense import DenseProjection
@@ -39,12 +40,19 @@ def make_projection(
 
     full_dim, D, sets what the published form derives from it: `sparse`'s density 1/sqrt(D).
 
-    Raises UnknownName for a name not in PROJECTIONS, SpecError for a setting out of range.
+    Raises UnknownName for a name not in PROJECTIONS or an option it does not have, SpecError for a setting out of range.
     """
     if name not in PROJECTIONS:
         raise UnknownName("projection", name, PROJECTIONS)
+    if full_dim is not None and full_dim < 1:
+        raise SpecError(f"full_dim must be the number of parameters that are projected, at least 1, got {full_dim!r}")
     if name == "sparse" and "density" not in options:
         options = {"density": 1 / sqrt(full_dim or subspace_dim)}
+    taken = signature(PROJECTIONS[name]).parameters
+    known = sorted(taken.keys() - {"subspace_dim", "seed", "cache_bytes"})
+    unknown = sorted(options.keys() - taken.keys())
+    if unknown and all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken.values()):
+        raise UnknownName(f"option of the projection {name}", unknown[0], known)
     return PROJECTIONS[name](subspace_dim, seed, cache_bytes=cache_bytes, **options)
 
 

@@ -39,9 +39,9 @@ class Projection(ABC):
     """The family of compiled kernels that computes this P, if there is one."""
 
     def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        if not isinstance(subspace_dim, int) or not 1 <= subspace_dim < MAX_DIM:
+        if not _is_whole(subspace_dim) or not 1 <= subspace_dim < MAX_DIM:
             raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}")
-        if not isinstance(seed, int) or not 0 <= seed < 2**64:
+        if not _is_whole(seed) or not 0 <= seed < 2**64:
             raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}")
         if cache_bytes < 0:
             raise SpecError(f"cache_bytes must be 0 (no cache) or more, got {cache_bytes!r}")
@@ -77,7 +77,7 @@ class Projection(ABC):
         self._check("theta", theta, self.subspace_dim)
         for piece in pieces:
             self._check_piece(theta, piece)
-        theta = theta.detach().contiguous()
+        theta = theta.detach().contiguous().resolve_neg()
         compiled = self._find("forward", theta)
         if compiled is None:
             return [piece.moved(self._forward(theta, piece.key, piece.n)) for piece in pieces]
@@ -101,7 +101,7 @@ class Projection(ABC):
                 f"gradients must share dtype and device, got {grads[0].dtype} on {grads[0].device} and {dtype} on "
                 f"{device}: pull them back in several calls"
             )
-        flat = [grad.detach().contiguous() for grad in grads]
+        flat = [grad.detach().contiguous().resolve_neg() for grad in grads]  # kernels read memory as it lies
         compiled = self._find("adjoint", flat[0])
         if compiled is None:
             return torch.stack([self._adjoint(grad, key) for grad, key in zip(flat, keys, strict=True)])
@@ -146,24 +146,37 @@ class Projection(ABC):
             raise SpecError(f"{what} must be a vector of length {length}, got shape {tuple(x.shape)}")
         if x.dtype not in (torch.float32, torch.float64):
             raise SpecError(f"{what} must be float32 or float64, got {x.dtype}; convert it first")
+        if x.is_meta:
+            raise SpecError(f"{what} is on the meta device and holds no numbers; load the model first")
 
     @staticmethod
     def _check_key(key: int) -> None:
-        if not 0 <= key < 2**64:
+        if not _is_whole(key) or not 0 <= key < 2**64:
             raise SpecError(f"a key must be an integer in [0, 2^64), got {key!r}: take intrinsic.seeds.name_key(name)")
 
     @classmethod
     def _check_piece(cls, theta: Tensor, piece: Piece) -> None:
         cls._check_key(piece.key)
-        if piece.n < 1:
-            raise SpecError(f"the projected length n must be at least 1, got {piece.n}")
+        if not _is_whole(piece.n) or piece.n < 1:
+            raise SpecError(f"the projected length n must be at least 1, got {piece.n!r}")
+        if piece.scale is not None and (piece.scale.numel() != 1 or piece.scale.device != theta.device):
+            raise SpecError(
+                f"lambda must be one number on {theta.device}, got shape {tuple(piece.scale.shape)} on "
+                f"{piece.scale.device}"
+            )
         if piece.start is not None and piece.start.numel() != piece.n:
             raise SpecError(f"W_0 must have n = {piece.n} entries, got shape {tuple(piece.start.shape)}")
+        if piece.start is not None and not piece.start.is_floating_point():
+            raise SpecError(f"W_0 must be floating point, got {piece.start.dtype}: leave it out of the subspace")
         if piece.start is not None and piece.start.device != theta.device:
             raise SpecError(f"theta and W_0 must be on one device, got {theta.device} and {piece.start.device}")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(subspace_dim={self.subspace_dim}, seed={self.seed})"
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _nbytes(tensors: tuple[Tensor, ...]) -> int:
