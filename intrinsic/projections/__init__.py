@@ -40,7 +40,8 @@ def make_projection(
 
     full_dim, D, sets what the published form derives from it: `sparse`'s density 1/sqrt(D).
 
-    Raises UnknownName for a name not in PROJECTIONS or an option it does not have, SpecError for a setting out of range.
+    Raises UnknownName for a name not in PROJECTIONS or an option it does not have, SpecError for a setting out of
+    range.
     """
     if name not in PROJECTIONS:
         raise UnknownName("projection", name, PROJECTIONS)
