@@ -4,15 +4,15 @@
 
 Real MiniLM (extra `offline`), random tokens, AdamW as in intrinsic.training; a step is forward, backward,
 clipping and update. Writes experiments/step_cost.md and .json: medians over the rounds, and the median of the
-ratios round by round, which holds when the machine's speed drifts.
+ratios round by round, which holds when the machine's speed drifts; and what of a step passes in P and its adjoint.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -20,9 +20,11 @@ from typing import Any
 
 import torch
 
+from intrinsic.bench.machine import processor
 from intrinsic.methods import attach
 from intrinsic.models import load_model
 from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec
+from intrinsic.subspace.core import Core
 from intrinsic.training import make_optimizer
 
 HERE = Path(__file__).parent
@@ -56,20 +58,37 @@ class Stepper:
         self.batch = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
         self.labels = torch.randint(0, 2, (given.batch,), generator=draw)
         self.trainable.model.train()
+        self.projected = 0.0
+        for core in (module for module in self.trainable.model.modules() if isinstance(module, Core)):
+            for name in ("weights", "adjoints"):
+                setattr(core.projection, name, self._timed(getattr(core.projection, name)))
 
-    def seconds(self) -> float:
-        start = time.perf_counter()
+    def _timed(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*given: Any) -> Any:
+            start = time.perf_counter()
+            made = compute(*given)
+            self.projected += time.perf_counter() - start
+            return made
+
+        return timed
+
+    def seconds(self) -> tuple[float, float]:
+        """Of one step, and of it in the projection."""
+        self.projected, start = 0.0, time.perf_counter()
         logits = self.trainable.model(**self.batch).logits
         torch.nn.functional.cross_entropy(logits, self.labels).backward()
         torch.nn.utils.clip_grad_norm_(self.trainable.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return time.perf_counter() - start
+        return time.perf_counter() - start, self.projected
 
 
-def measure(given: argparse.Namespace) -> dict[str, list[float]]:
+Times = dict[str, list[tuple[float, float]]]
+
+
+def measure(given: argparse.Namespace) -> Times:
     steppers = {name: Stepper(spec, given) for name, spec in methods().items()}
-    times: dict[str, list[float]] = {name: [] for name in steppers}
+    times: Times = {name: [] for name in steppers}
     for turn in range(given.rounds + 1):
         for name, stepper in steppers.items():
             took = stepper.seconds()
@@ -78,22 +97,26 @@ def measure(given: argparse.Namespace) -> dict[str, list[float]]:
     return times
 
 
-def table(times: dict[str, list[float]], given: argparse.Namespace) -> str:
+def table(times: Times, given: argparse.Namespace) -> str:
+    full = [step for step, _ in times[FULL]]
     rows = [
-        f"| {name} | {1000 * median(took):.0f} | {min(ratio):.2f} | **{median(ratio):.2f}** | {max(ratio):.2f} |"
+        f"| {name} | {1000 * median(step for step, _ in took):.0f} | {min(ratio):.2f} | **{median(ratio):.2f}** | "
+        f"{max(ratio):.2f} | {1000 * median(part for _, part in took):.0f} | "
+        f"{100 * median(part / step for step, part in took):.1f} % |"
         for name, took in times.items()
-        for ratio in [[a / b for a, b in zip(took, times[FULL], strict=True)]]
+        for ratio in [[step / other for (step, _), other in zip(took, full, strict=True)]]
     ]
     return "\n".join(
         [
             "# A step in a subspace against a step of full fine-tuning",
             "",
             f"MiniLM, {given.layers} layers, all parameters, batch {given.batch} x {given.length} tokens, float32, "
-            f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}, "
-            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. Command: `python experiments/step_cost.py`.",
+            f"{torch.get_num_threads()} threads, {processor()}, torch {torch.__version__}, "
+            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. "
+            f"Command: `python experiments/step_cost.py --rounds {given.rounds}`.",
             "",
-            "| method | ms a step (median) | ratio to full: least | median | most |",
-            "|---|---:|---:|---:|---:|",
+            "| method | ms a step (median) | ratio to full: least | median | most | ms in P, its adjoint | share |",
+            "|---|---:|---:|---:|---:|---:|---:|",
             *rows,
             "",
         ]
@@ -108,7 +131,8 @@ def main() -> None:
     times = measure(given)
     text = table(times, given)
     print(text)
-    record: dict[str, Any] = {"settings": vars(given), "threads": torch.get_num_threads(), "seconds": times}
+    seconds = {name: {"step": [s for s, _ in took], "projection": [p for _, p in took]} for name, took in times.items()}
+    record: dict[str, Any] = {"settings": vars(given), "threads": torch.get_num_threads(), "seconds": seconds}
     (HERE / "step_cost.md").write_text(text)
     (HERE / "step_cost.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -33,7 +33,7 @@ class Machine:
 def this_machine() -> Machine:
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=_cores(),
         instruction_sets=tuple(sorted(native.available(), key=lambda name: name != native.fastest())),
         system=platform.platform(terse=True),
@@ -50,7 +50,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _processor() -> str:
+def processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")

@@ -1,5 +1,6 @@
-/* Gathers without the instruction: four loads a time, put together. Where microcode makes gathers safe (Intel from
- * Skylake to Ice Lake), one of sixteen numbers takes 35 cycles, and this half of them. */
+/* Gathers without the instruction: four loads a time, put together. On a Xeon of 2019 (family 6,
+ * model 85), whose microcode presumably makes gathers safe, one of sixteen numbers takes 35 cycles, and this half of
+ * them. */
 
 /* The numbers at four places */
 INLINE __m128 four(const float *table, const uint64_t *pairs) {
