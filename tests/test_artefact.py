@@ -365,7 +365,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "short hashes": (edited(("base",), {"sha256": "0" * 64, "short": ""}), "7 of 7 tensors differ"),
     "projection": (edited(("settings", "projection"), "__import__"), "unknown projection"),
     "options": (edited(("settings", "options"), {"cache_bytes": -1}), "cannot be met"),
-    "unknown option": (edited(("settings", "options"), {"os": "rm"}), "unknown option of the projection fastfood 'os'; available: none"),
+    "unknown option": (
+        edited(("settings", "options"), {"os": "rm"}),
+        "unknown option of the projection fastfood 'os'; available: none",
+    ),
     "option twice": (
         edited(("settings", "options"), {"full_dim": 3}),
         "projection 'fastfood' does not take full_dim=3",

@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 from comparisons import BASE, compared, profiler, runner, spec
 
-from intrinsic.comparison import compare, parse, written
+from intrinsic.comparison import compare, parse, parse_method, written
 from intrinsic.comparison.field import Entry
 from intrinsic.errors import SpecError, StoreError
 from intrinsic.records import Latency, Profile
@@ -102,6 +102,11 @@ def test_a_text_of_several_words_stands_in_quotes():
     assert dict(prefix.method.options)["words"] == "hello world"
     assert (prompt.sizes, probe.label) == ((5,), "probe")
     assert parse(",".join(map(written, made)), BASE) == made
+
+
+def test_a_budget_where_nothing_looks_for_its_size_says_so():
+    with pytest.raises(SpecError, match="lora: params stands for sizes, which only compare looks for: name rank here"):
+        parse_method("lora:params=4000")
 
 
 def test_one_name_twice_is_refused():

@@ -160,9 +160,14 @@ def _contender(words: _Words, base: MeasureSpec, search: bool, size_for: SizeFor
     budgets = settings.pop("params", [])
     if min(rates, default=1.0) <= 0 or not all(map(math.isfinite, rates)):
         raise SpecError(f"{words.name}: lr must be learning rates above 0, got {','.join(given_rates)}")
-    if budgets and (size is None or size_for is None or any(key in settings for key in (*SHORT, size))):
-        why = "it has one size only" if size is None else "its sizes are named as well: give one or the other"
-        raise SpecError(f"{words.name}: params stands for sizes, and {why}")
+    if budgets and size is None:
+        raise SpecError(f"{words.name}: params stands for sizes, and it has one size only")
+    if budgets and any(key in settings for key in (*SHORT, size)):
+        raise SpecError(
+            f"{words.name}: params stands for sizes, and its sizes are named as well: give one or the other"
+        )
+    if budgets and size_for is None:
+        raise SpecError(f"{words.name}: params stands for sizes, which only compare looks for: name {size} here")
     sizes = _sizes(words, settings, size, search)
     of = settings.pop("of", [None])[0] if name == "subspace" else None
     options = {key: _value(key, values, _options(of or name)) for key, values in settings.items()}

@@ -46,7 +46,8 @@ def _after_fork() -> None:
     _in_child = True
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 _OPERATIONS = (

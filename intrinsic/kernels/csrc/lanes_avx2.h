@@ -9,8 +9,6 @@
 #include "lanes_loads.h"
 #else
 INLINE vf gather(const float *table, vi index) { return _mm256_i32gather_ps(table, (__m256i)index, 4); }
-
-INLINE void look_up(const float *table, vi index, float *out) { STORE(out, gather(table, index)); }
 #endif
 
 INLINE vi shift_right(vi x, int k) { return x >> k; }

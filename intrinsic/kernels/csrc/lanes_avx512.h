@@ -9,8 +9,6 @@
 #include "lanes_loads.h"
 #else
 INLINE vf gather(const float *table, vi index) { return _mm512_i32gather_ps((__m512i)index, table, 4); }
-
-INLINE void look_up(const float *table, vi index, float *out) { STORE(out, gather(table, index)); }
 #endif
 
 /* Shifts by a count known at run time only; with a count a lane they are one instruction, with one count two. */

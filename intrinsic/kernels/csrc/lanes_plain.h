@@ -9,8 +9,6 @@ INLINE vf gather(const float *table, vi index) {
     return (vf){table[index[0]], table[index[1]], table[index[2]], table[index[3]]};
 }
 
-INLINE void look_up(const float *table, vi index, float *out) { STORE(out, gather(table, index)); }
-
 INLINE vi shift_right(vi x, int k) { return x >> k; }
 
 INLINE vh shift_halves_right(vh x, int k) { return x >> k; }
