@@ -13,7 +13,7 @@ from intrinsic.certificate.certify import Outcome, certify
 from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE
 from intrinsic.certificate.spec import CertifySpec
 from intrinsic.errors import SpecError
-from intrinsic.subspace.artefact import first_complaint
+from intrinsic.spec import first_complaint
 
 from .certificate_lines import lines_of
 from .flags import folder_name

@@ -17,6 +17,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
+    ValidationError,
     model_serializer,
     model_validator,
 )
@@ -61,6 +62,16 @@ class Frozen(BaseModel):
     """Immutable; an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def first_complaint(error: ValidationError) -> str:
+    """The first complaint of pydantic's as half a sentence."""
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    told = problem["type"] in ("missing", "value_error")  # a sentence of our own says itself what it got
+    got = "" if told or not place else repr(problem["input"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
 
 
 class TaskSpec(Frozen):

@@ -16,8 +16,8 @@ from intrinsic.certificate.codes.shape import MOST_LEVELS
 from intrinsic.certificate.spec import Grid
 from intrinsic.certificate.table import Row
 from intrinsic.errors import CertificateError
-from intrinsic.spec import Frozen
-from intrinsic.subspace.artefact import Hex64, first_complaint
+from intrinsic.spec import Frozen, first_complaint
+from intrinsic.subspace.artefact import Hex64
 
 CERTIFICATE_FILE, MESSAGE_FILE = "certificate.json", "message.bin"
 MAX_CERTIFICATE_BYTES = 2**20

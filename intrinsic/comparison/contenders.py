@@ -12,7 +12,7 @@ import yaml
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import METHODS
 from intrinsic.methods import options as o
-from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec, size_letter
+from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec, first_complaint, size_letter
 
 SIZES: dict[str, tuple[str, tuple[int, ...]]] = {
     "subspace": ("subspace_dim", (128, 1024)),
@@ -282,11 +282,7 @@ def _check(name: str, options: Mapping[str, object]) -> None:
     try:
         METHODS[name].options.model_validate(options)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        said = problem["msg"].removeprefix("Value error, ")  # what a validator of ours says is whole
-        got = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-        raise SpecError(f"method {name!r}: {where + ': ' if where else ''}{said}{got}") from None
+        raise SpecError(f"method {name!r}: {first_complaint(error)}") from None
 
 
 def _rates(name: str, base: MeasureSpec) -> tuple[float, ...]:

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.seeds import derive
-from intrinsic.spec import Frozen, MethodSpec, SeedSpec
-from intrinsic.subspace.artefact import first_complaint
+from intrinsic.spec import Frozen, MethodSpec, SeedSpec, first_complaint
 
 Options = TypeVar("Options", bound=Frozen)
 

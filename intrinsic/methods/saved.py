@@ -17,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from intrinsic.errors import ArtefactError
-from intrinsic.spec import Frozen, MethodSpec, SeedSpec
-from intrinsic.subspace.artefact import Fingerprint, check_tensors, first_complaint, replace_file
+from intrinsic.spec import Frozen, MethodSpec, SeedSpec, first_complaint
+from intrinsic.subspace.artefact import Fingerprint, check_tensors, replace_file
 
 FILE = "method.safetensors"
 ENTRY = "intrinsic"

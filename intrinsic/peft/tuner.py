@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.peft.config import SubspaceConfig
 from intrinsic.peft.layer import SubspaceLayer
+from intrinsic.spec import first_complaint
 from intrinsic.subspace import Subspace
-from intrinsic.subspace.artefact import Fingerprint, check_tensors, first_complaint
+from intrinsic.subspace.artefact import Fingerprint, check_tensors
 from intrinsic.subspace.core import CORE, Core
 from intrinsic.subspace.layout import entries_of, in_head
 from intrinsic.subspace.reload import check_values

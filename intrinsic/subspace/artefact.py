@@ -34,7 +34,7 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 
 from intrinsic.errors import ArtefactError, SpecError
-from intrinsic.spec import Frozen
+from intrinsic.spec import Frozen, first_complaint
 from intrinsic.subspace.manifest import AGAIN, Packed, Role
 
 FORMAT = "intrinsic-subspace"
@@ -254,16 +254,6 @@ def read_file(path: Path, limit: int) -> bytes:
         ) from error
 
 
-def first_complaint(error: ValidationError) -> str:
-    """The first complaint of pydantic's as half a sentence."""
-    problem = error.errors(include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in problem["loc"])
-    told = problem["type"] in ("missing", "value_error")  # a sentence of our own says itself what it got
-    got = "" if told or not place else repr(problem["input"])
-    message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
-
-
 __all__ = [
     "HEADER_FILE",
     "Fingerprint",
@@ -271,7 +261,6 @@ __all__ = [
     "Role",
     "Settings",
     "check_tensors",
-    "first_complaint",
     "read_file",
     "read_header",
     "read_tensors",
