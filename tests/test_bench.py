@@ -22,7 +22,7 @@ from intrinsic.bench.projections import Case, paths
 from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, markdown, projection_rows, transform_rows
 from intrinsic.bench.timing import LEAST, in_turn
 from intrinsic.errors import SpecError, UnknownName
-from intrinsic.kernels import native, reference
+from intrinsic.kernels import library, native, reference
 
 CPU = torch.device("cpu")
 TINY = Plan(((3, 256), (1, 1024)), (3000, 5000), (10, 200), 0.001, Case("fastfood", 200, 5000))
@@ -37,7 +37,7 @@ int fht_float(float *x, int log_p) {
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Path:
+def ffht(tmp_path: Path) -> Path:
     """A library with FFHT's function in it."""
     compiler = shutil.which("cc")
     if compiler is None:
@@ -62,9 +62,9 @@ def test_calls_are_timed_in_turn_after_a_warm_up() -> None:
     assert 0 <= times["a"].best <= times["a"].median
 
 
-def test_everything_in_the_plan_is_measured(library: Path, hadamard_transform: None) -> None:
+def test_everything_in_the_plan_is_measured(ffht: Path, hadamard_transform: None) -> None:
     said: list[str] = []
-    made = bench({"cpu": TINY}, library, said.append)
+    made = bench({"cpu": TINY}, ffht, said.append)
     assert [(row.rows, row.p) for row in made.transforms] == [(3, 256), (1, 1024)]
     assert set(made.transforms[0].times) == {"intrinsic", "pass", "hadamard-transform"}
     assert set(made.transforms[1].times) == {"intrinsic", "pass", "FFHT", "hadamard-transform"}
@@ -76,14 +76,14 @@ def test_everything_in_the_plan_is_measured(library: Path, hadamard_transform: N
     assert made.not_measured == ["GPU: none on this machine"]
 
 
-def test_peers_compute_the_same_transform(library: Path, hadamard_transform: None) -> None:
-    peers = find_peers(library)
+def test_peers_compute_the_same_transform(ffht: Path, hadamard_transform: None) -> None:
+    peers = find_peers(ffht)
     x = torch.randn(1, 64)
     mine, theirs = x.clone(), x.clone()
     call = peers["FFHT"](theirs)
     assert call is not None
     call()
-    assert torch.equal(theirs, native.fwht_(mine) if native.available() else reference.fwht(mine))
+    assert torch.equal(theirs, native.fwht_(mine) if library.available() else reference.fwht(mine))
     assert peers["FFHT"](torch.ones(2, 64)) is None
     assert "hadamard-transform" in peers
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from intrinsic import kernels
 from intrinsic.errors import SpecError, UnknownName
-from intrinsic.kernels import native, reference
+from intrinsic.kernels import library, reference
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import Projection, make_projection
 
 CPU = torch.device("cpu")
-PATHS = ["reference", "numba", *(f"native {name}" for name in native.available())]
+PATHS = ["reference", "numba", *(f"native {name}" for name in library.available())]
 FAST = PATHS[1:]
 SIZES = (1, 7, 384, 1000, 5000, 70001)
 DIMS = {
@@ -34,7 +34,7 @@ KEY = 0xFEDCBA9876543210
 def using(path: str) -> Iterator[None]:
     """`path` is a backend, and for the C kernels the instruction set."""
     backend, _, instructions = path.partition(" ")
-    with kernels.only(backend), native.only_instructions(instructions) if instructions else nullcontext():
+    with kernels.only(backend), library.only_instructions(instructions) if instructions else nullcontext():
         yield
 
 
@@ -247,4 +247,4 @@ def test_an_unknown_backend_or_instruction_set_lists_the_known() -> None:
     with pytest.raises(UnknownName, match="unknown kernel backend 'cuda'; available: auto, native, numba"):
         kernels.only("cuda").__enter__()
     with pytest.raises(UnknownName, match="unknown instruction set 'sse9'"):
-        native.only_instructions("sse9").__enter__()
+        library.only_instructions("sse9").__enter__()

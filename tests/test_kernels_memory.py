@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from intrinsic import Subspace
-from intrinsic.kernels import memory, native
+from intrinsic.kernels import library, memory
 from intrinsic.kernels.memory import empty, recycled
 
 
@@ -80,7 +80,7 @@ def test_new_weights_take_the_place_of_the_old_and_gradients_stay_those_of_their
     after = model(x)  # makes W again while `before` still needs the old one
     assert torch.equal(torch.autograd.grad(before.sum(), subspace.theta)[0], expected)
     assert not torch.equal(before, after)
-    if not native.available():
+    if not library.available():
         return  # other kernels take their memory from torch
     del before, after
     gc.collect()

@@ -15,12 +15,12 @@ import torch
 
 from intrinsic import kernels
 from intrinsic.errors import UnknownName
-from intrinsic.kernels import native
+from intrinsic.kernels import library
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[1]
 has_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
-built = pytest.mark.skipif(not native.available(), reason="the C kernels were not built")
+built = pytest.mark.skipif(not library.available(), reason="the C kernels were not built")
 
 
 def python(script: str, **environment: str) -> str:
@@ -38,7 +38,7 @@ def served_by(operation: str, dtype: torch.dtype = torch.float32, dim: int = 100
 
 @has_compiler
 def test_where_there_is_a_compiler_there_are_kernels() -> None:
-    assert "plain" in native.available()
+    assert "plain" in library.available()
     assert served_by("fastfood_forward") == "intrinsic.kernels.native"
 
 
@@ -52,24 +52,24 @@ def test_what_the_c_kernels_leave_goes_to_numba() -> None:
 
 @built
 def test_the_widest_set_serves_with_gathers_or_with_loads_as_the_trial_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    widest = native.available()[0]
-    assert native.fastest() in (widest, f"{widest}-loads")
-    assert all(1e-8 < native._lookup_seconds(name) < 1e-2 for name in native.available())  # of 1024 lookups
+    widest = library.available()[0]
+    assert library.fastest() in (widest, f"{widest}-loads")
+    assert all(1e-8 < library._lookup_seconds(name) < 1e-2 for name in library.available())  # of 1024 lookups
     for slow, chosen in (("-loads", widest), ("", f"{widest}-loads")):
         seconds = {widest + slow: 2e-6}
-        monkeypatch.setattr(native, "_lookup_seconds", lambda name, seconds=seconds: seconds.get(name, 1e-6))
-        native.fastest.cache_clear()
-        assert native.fastest() == chosen
-    native.fastest.cache_clear()
+        monkeypatch.setattr(library, "_lookup_seconds", lambda name, seconds=seconds: seconds.get(name, 1e-6))
+        library.fastest.cache_clear()
+        assert library.fastest() == chosen
+    library.fastest.cache_clear()
 
 
 @built
 def test_a_set_that_is_not_there_is_never_the_fastest() -> None:
-    assert native._lookup_seconds("plain-loads") == float("inf")
+    assert library._lookup_seconds("plain-loads") == float("inf")
 
 
 def test_without_the_library_numba_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "available", list)
+    monkeypatch.setattr(library, "available", list)
     assert served_by("fastfood_adjoint") == "intrinsic.kernels.cpu"
     assert served_by("fwht_") == "reference"
 
@@ -85,7 +85,7 @@ def digest():
 
 
 def test_without_compiler_and_numba_the_reference_serves() -> None:
-    bare = "import sys; sys.modules['numba'] = None; import intrinsic.kernels.native as n; n.available = list"
+    bare = "import sys; sys.modules['numba'] = None; import intrinsic.kernels.library as n; n.available = list"
     asked = (
         "from intrinsic import kernels; print(kernels.find('fastfood_forward', torch.device('cpu'), torch.float32, 9))"
     )
@@ -145,11 +145,11 @@ def test_a_fork_before_the_kernels_are_loaded_computes_the_same() -> None:
 
 
 def test_threads_of_torch_and_of_our_own_give_the_same() -> None:
-    own = "import intrinsic.kernels.native as n; n._torchs_threads = lambda: None"
+    own = "import intrinsic.kernels.library as n; n._torchs_threads = lambda: None"
     two = "torch.set_num_threads(2); print(digest())"
     assert python(f"{DIGEST}\n{own}\n{two}") == python(f"{DIGEST}\n{two}")
     libraries = list((Path(torch.__file__).parent / "lib").glob("libgomp*"))
-    assert bool(libraries) <= (native._torchs_threads() is not None)
+    assert bool(libraries) <= (library._torchs_threads() is not None)
 
 
 def copied(to: Path) -> Path:
@@ -190,7 +190,7 @@ def test_a_source_distribution_builds_the_kernels(tmp_path: Path) -> None:
     assert kernels_in(wheel)
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
-    ask = "import intrinsic; from intrinsic.kernels import native; print(intrinsic.__file__, native.available())"
+    ask = "import intrinsic; from intrinsic.kernels import library; print(intrinsic.__file__, library.available())"
     done = subprocess.run(
         [sys.executable, "-c", ask],
         cwd=tmp_path,

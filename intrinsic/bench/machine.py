@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from intrinsic.kernels import native
+from intrinsic.kernels import library
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def this_machine() -> Machine:
     return Machine(
         processor=processor(),
         cores=_cores(),
-        instruction_sets=tuple(sorted(native.available(), key=lambda name: name != native.fastest())),
+        instruction_sets=tuple(sorted(library.available(), key=lambda name: name != library.fastest())),
         system=platform.platform(terse=True),
         python=platform.python_version(),
         torch=torch.__version__,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intrinsic import kernels
 from intrinsic.bench.timing import Timing, in_turn
-from intrinsic.kernels import native
+from intrinsic.kernels import library
 from intrinsic.kernels.memory import recycled
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import make_projection
@@ -66,7 +66,7 @@ def cases(n: int, dims: tuple[int, ...]) -> list[Case]:
 
 def paths() -> list[str]:
     """The ways this machine has to compute on the CPU, besides the reference, which is too slow to set beside them."""
-    return ["numba", *(f"native {name}" for name in reversed(native.available()))]
+    return ["numba", *(f"native {name}" for name in reversed(library.available()))]
 
 
 def measure_projection(case: Case, vectors: Vectors, seconds: float) -> ProjectionRow:
@@ -96,5 +96,5 @@ def _using(path: str) -> Iterator[None]:
         stack.enter_context(recycled())
         stack.enter_context(kernels.only(backend))
         if instructions:
-            stack.enter_context(native.only_instructions(instructions))
+            stack.enter_context(library.only_instructions(instructions))
         yield

@@ -1,4 +1,4 @@
-/* What Python hands to the kernels, and the table of them that each instruction set fills. native.py mirrors the
+/* What Python hands to the kernels, and the table of them that each instruction set fills. library.py mirrors the
  * structures; every kernel runs on any number of threads at once, each call taking chunks from the shared counter
  * until none is left. */
 
