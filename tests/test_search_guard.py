@@ -145,6 +145,33 @@ def test_never_met_does_not_deny_a_mean_that_reaches_the_target():
     assert "raise --seeds to settle it" in result.message
 
 
+def test_found_says_of_the_mean_what_is_true():
+    """The estimate is the fit's; the mean of the few trials at that dimension may lie below the target."""
+    below = []
+    for run in range(10):
+        result = searched({0.5: 0.7, 1.0: 0.95, 2.0: 0.7}, seeds=3, baseline_seeds=3, noise=0.03, run=run)
+        assert result.status == "found"
+        assert "used from there on" not in result.message
+        mean = np.mean([p.score for p in result.points if p.d == result.d and p.rate_factor == 1.0])
+        claim = f"the fitted curve reaches the target 0.88 at d={result.d}, though the mean {mean:.4g} there does not;"
+        below.append(mean < result.target)
+        assert result.message.startswith(claim if below[-1] else f"d={result.d} reaches the target 0.88;")
+    assert 0 < sum(below) < len(below)
+
+
+def test_met_at_the_lowest_says_of_the_mean_what_is_true():
+    rng = np.random.default_rng([89, 33])
+    target = make_target(RULE, (0.97, 0.98, 0.99), CHANCE)
+
+    def evaluate(asks):
+        return [0.9 + 0.02 * np.log2(ask.d / 90) + 0.03 * rng.standard_normal() for ask in asks]
+
+    result = search(evaluate, target, SearchSpec(low=64, high=1024))
+    assert (result.status, result.d) == ("met-at-lowest", 64)
+    assert "the fitted curve reaches the target 0.88 at d=64, though the mean 0.8765 there does not" in result.message
+    assert "and no lower dimension was tried: lower --low" in result.message
+
+
 def test_messages_speak_in_the_metrics_own_sign():
     target = make_target(TargetSpec(kind="chance-corrected"), (-0.31, -0.3, -0.29), -1.0, negated=True)
     up = search(lambda asks: [-1.0 + 0.7 * ask.d / (ask.d + 50) for ask in asks], target, SearchSpec())

@@ -120,19 +120,30 @@ def _notes(ledger: Ledger) -> list[str]:
 
 def _found(ledger: Ledger, d: int, interval: Interval) -> str:
     (low, high), w = interval, ledger.words
-    sure = f"with {ledger.spec.confidence:.0%} confidence"
+    claim, sure = _reaching(ledger, d), f"with {ledger.spec.confidence:.0%} confidence"
     if low is not None and high is not None:
-        return f"{w.letter}={d} reaches the target {ledger.target}; {sure} the crossing is in {low:.4g} to {high:.4g}"
+        return f"{claim}; {sure} the crossing is in {low:.4g} to {high:.4g}"
     side = "above" if low is not None else "below" if high is not None else "on either side of"
     flags = [w.lower] * (low is None) + [w.higher] * (high is None)
     return (
-        f"{w.letter}={d} reaches the target {ledger.target}, but {sure} the crossing may lie {side} the {w.plural} "
+        f"{claim}, but {sure} the crossing may lie {side} the {w.plural} "
         f"tried: {' and '.join(flags)}, or run more seeds of the baseline and of each {w.noun}"
     )
 
 
+def _reaching(ledger: Ledger, d: int) -> str:
+    """What is true of d, the estimate: its mean reaches the target, or the fit does and the mean does not."""
+    at, cell = f"{ledger.words.letter}={d}", ledger.cell(d)
+    if cell is None or ledger.reached(d):
+        return f"{at} reaches the target {ledger.target}"
+    mean = ledger.target.shown(cell.mean)
+    return f"the fitted curve reaches the target {ledger.target} at {at}, though the mean {mean} there does not"
+
+
 def _lowest(ledger: Ledger, d: int) -> str:
     w = ledger.words
+    if not ledger.reached(d):
+        return f"{_reaching(ledger, d)}, and no lower {w.noun} was tried: {w.lower}"
     return f"the lowest {w.noun} tried, {w.letter}={d}, already reaches the target {ledger.target}: {w.lower}"
 
 
