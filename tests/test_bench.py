@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import subprocess
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from intrinsic_cli.bench import show
+from rich.console import Console
 
 from intrinsic import bench as benching
 from intrinsic.bench import Plan, bench, choose_plans
@@ -20,7 +24,7 @@ from intrinsic.bench.machine import this_machine
 from intrinsic.bench.peers import find_peers
 from intrinsic.bench.projections import Case, paths
 from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, markdown, projection_rows, transform_rows
-from intrinsic.bench.timing import LEAST, in_turn
+from intrinsic.bench.timing import LEAST, Timing, in_turn
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.kernels import library, native, reference
 
@@ -129,6 +133,20 @@ def test_tables_and_files(tmp_path: Path) -> None:
     assert len(points) == len(body) + 2 * len(made.projections)
     assert float(points[0]["seconds"]) == made.transforms[0].times["intrinsic"].best
     assert written[3].read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_widest_rows_fit_a_terminal_of_80_columns() -> None:
+    made, text = bench({"cpu": TINY}), io.StringIO()
+    row, (dense, slow) = made.projections[0], (Timing(4.37e-6, 4.4e-6, 9), Timing(0.3977, 0.4, 9))
+    cases = (Case("fastfood", 30_000, 22_700_000, "native avx512-loads"), Case("dense", 30_000, 3333))
+    floors = (Timing(0.02437, 0.03, 9), dense)
+    made.projections = [
+        replace(row, case=case, floor=floor, forward=slow, adjoint=slow)
+        for case, floor in zip(cases, floors, strict=True)
+    ]
+    show(Console(file=text, width=80, highlight=False, markup=False), made)
+    assert "fastfood avx512-loads" in text.getvalue()
+    assert "…" not in text.getvalue()
 
 
 def test_the_command(cli, monkeypatch):

@@ -109,3 +109,41 @@ def test_a_size_without_room_is_left_out(tmp_path):
     assert 2 <= len(texts) < 40
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     assert not any(crosses(box, bar) for box in boxes for bar in bars)
+
+
+def level_names(result: CompareResult, **changes: float):
+    """The boxes of the words `target` and `chance`, and the heights of the lines across, in pixels."""
+    outcome = result.result.model_copy(update=changes)
+    with style():
+        figure = draw(result.model_copy(update={"result": outcome}))
+        figure.canvas.draw()
+        axes = figure.axes[0]
+        named = [text for text in axes.texts if text.get_text() in ("target", "chance")]
+        boxes = {text.get_text(): text.get_window_extent() for text in named}
+        full = next(row.mean for row in outcome.rows if row.label == "full")
+        heights = [axes.transData.transform((1, y))[1] for y in (full, outcome.chance, outcome.target) if y is not None]
+    return boxes, heights
+
+
+@pytest.mark.parametrize("below_full", [0.02, -0.02, 0.3])
+def test_the_levels_names_stand_on_no_line(below_full, tmp_path):
+    """Chance a little below full fine-tuning's line, a little above it, and far below."""
+    result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path)
+    means = [row.mean for row in result.result.rows]
+    full, height = means[0], max(means) - min(means)
+    boxes, heights = level_names(result, chance=full - below_full * height)
+    assert "chance" in boxes
+    assert not any(box.y0 < y < box.y1 for box in boxes.values() for y in heights)
+
+
+def test_one_seed_each_is_said_where_intervals_would_be(tmp_path):
+    result = compared("lora:r=1,8:lr=1e-3", tmp_path)
+    rows = [
+        row.model_copy(update={"scores": row.scores[:1], "seeds": row.seeds[:1], "std": None})
+        for row in result.result.rows
+    ]
+    with style():
+        alone = draw(result.model_copy(update={"result": result.result.model_copy(update={"rows": tuple(rows)})}))
+        figure = draw(result)
+    assert [text.get_text() for text in alone.texts][1].startswith("one seed each, so no intervals")
+    assert [text.get_text() for text in figure.texts][1].startswith("bars: 95 % interval")

@@ -43,9 +43,9 @@ def projection_rows(made: Bench) -> Rows:
             f"{row.case.n / 1e6:.3g}",
             _ms(row.floor.best),
             _ms(row.forward.best),
-            f"{row.forward.best / row.floor.best:.1f}",
+            _passes(row.forward.best / row.floor.best),
             _ms(row.adjoint.best),
-            f"{row.adjoint.best / row.floor.best:.1f}",
+            _passes(row.adjoint.best / row.floor.best),
         )
         for row in made.projections
     ]
@@ -106,7 +106,7 @@ def to_json(made: Bench) -> str:
 
 
 def _who(row: ProjectionRow) -> str:
-    return row.case.name if row.case.path == "auto" else f"{row.case.name}, {row.case.path}"
+    return row.case.name if row.case.path == "auto" else f"{row.case.name} {row.case.path.removeprefix('native ')}"
 
 
 def _where(row: TransformRow | ProjectionRow) -> str:
@@ -116,6 +116,10 @@ def _where(row: TransformRow | ProjectionRow) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{1000 * seconds:.3g}" if seconds < 0.9995 else f"{1000 * seconds:.0f}"
+
+
+def _passes(ratio: float) -> str:
+    return f"{ratio:.1f}" if ratio < 1000 else f"{ratio:.0f}"
 
 
 def _table(header: Sequence[str], rows: Rows, words: int) -> list[str]:

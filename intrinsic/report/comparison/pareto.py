@@ -148,8 +148,10 @@ def draw(result: CompareResult) -> Figure:
 
 def _below_title(marks: Marks) -> str:
     bars = f"bars: {100 * LEVEL:g} % interval of the mean over seeds, their spread pooled over all methods"
+    if not marks.spread[1]:
+        bars = "one seed each, so no intervals"
     chance = f"chance {words.score(marks.result.result.chance)}"
-    return "; ".join([bars] * bool(marks.spread[1]) + [chance] * (not marks.chance_is_near))
+    return "; ".join([bars] + [chance] * (not marks.chance_is_near))
 
 
 def _full_name(full: CompareRow) -> str:
@@ -191,13 +193,23 @@ def _levels(axes: Axes, marks: Marks) -> None:
         axes.axhline(mean, color=INK, linewidth=0.8, zorder=1)
         axes.axhspan(mean - half, mean + half, color=INK, alpha=0.08, linewidth=0, zorder=0)
     chance = outcome.chance if marks.chance_is_near else None
-    for name, value, line in (("target", outcome.target, "--"), ("chance", chance, ":")):
-        if value is not None:
-            axes.axhline(value, color=GREY, linewidth=0.7, linestyle=line, zorder=1)
-            axes.annotate(
-                name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2), textcoords="offset points",
-                color=GREY, fontsize=SMALL,
-            )  # fmt: skip
+    given = (("target", outcome.target, "--"), ("chance", chance, ":"))
+    levels = [(name, value, line) for name, value, line in given if value is not None]
+    lines = [value for _, value, _ in levels] + ([] if full is None else [_at(full)[1]])
+    for name, value, line in levels:
+        axes.axhline(value, color=GREY, linewidth=0.7, linestyle=line, zorder=1)
+        up = -1 if _lies_just_above(axes, value, lines) else 1
+        axes.annotate(
+            name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2 * up), textcoords="offset points",
+            color=GREY, fontsize=SMALL, va="bottom" if up > 0 else "top",
+        )  # fmt: skip
+
+
+def _lies_just_above(axes: Axes, value: float, lines: Sequence[float]) -> bool:
+    """Whether a name written on the line at `value` would lie on one of the other lines."""
+    points = _points(axes)
+    heights = (points.at((1.0, line))[1] - points.at((1.0, value))[1] for line in lines)
+    return any(0 < height < SMALL + 4 for height in heights)
 
 
 def _method(axes: Axes, marks: Marks, rows: list[CompareRow], look: dict[str, Any]) -> None:
