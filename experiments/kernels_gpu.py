@@ -222,6 +222,7 @@ def main() -> None:
     given = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("no GPU on this machine: nothing was measured and nothing written; run this where CUDA is available")
+    given.output_dir.mkdir(parents=True, exist_ok=True)  # now: afterwards would be late
     device = torch.device("cuda")
     made = (
         list(transforms(device, given.seconds)),

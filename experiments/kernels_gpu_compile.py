@@ -163,6 +163,7 @@ def main() -> None:
     parser.add_argument("--arch", type=int, default=90, help="compute capability, 90 for an H100 or H200")
     parser.add_argument("--output-dir", type=Path, default=HERE)
     given = parser.parse_args()
+    given.output_dir.mkdir(parents=True, exist_ok=True)  # now: afterwards would be late
     rows = []
     for case in cases():
         rows.append(measured(case, given.arch))
