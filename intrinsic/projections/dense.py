@@ -12,6 +12,7 @@ from torch import Tensor
 
 from intrinsic.kernels import gaussian_matrix
 from intrinsic.projections.base import Projection
+from intrinsic.projections.sums import transposed_product
 
 TILE_ENTRIES = 1 << 22
 
@@ -36,7 +37,7 @@ class DenseProjection(Projection):
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
         total = torch.zeros(self.subspace_dim, dtype=torch.float64, device=grad.device)
         for start, tile in self._tiles(grad, key, grad.numel()):
-            total += tile.T @ grad[start : start + len(tile)]
+            total += transposed_product(tile, grad[start : start + len(tile)])
         return total.to(grad.dtype)
 
     def _tiles(self, like: Tensor, key: int, n: int) -> Iterator[tuple[int, Tensor]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intrinsic.kernels import gaussian_matrix
 from intrinsic.projections.base import Projection
+from intrinsic.projections.sums import transposed_product
 
 
 @final
@@ -38,7 +39,8 @@ class KroneckerProjection(Projection):
         left, right = self._factors(grad, key, grad.numel())
         filled = grad.new_zeros(len(left) * len(right))
         filled[: grad.numel()] = grad
-        return (left.T @ filled.view(len(left), -1) @ right).flatten()[: self.subspace_dim]
+        pulled = transposed_product(left, filled.view(len(left), -1)) @ right.double()
+        return pulled.flatten()[: self.subspace_dim].to(grad.dtype)
 
     def _factors(self, like: Tensor, key: int, n: int) -> tuple[Tensor, ...]:
         return self._cached((key, n, like.device, like.dtype), partial(self._build, like, key, n))

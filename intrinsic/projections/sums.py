@@ -1,0 +1,21 @@
+"""Long sums in a gradient's own precision: what they lose, and how they do not."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SUMMED = 512
+"""Rows added up in the gradient's precision; their sums are added in float64. With all rows at once BLAS may add them
+one by one: in float32 a million terms were wrong by 3e-5 of the gradient's norm."""
+
+
+def transposed_product(matrix: Tensor, grad: Tensor) -> Tensor:
+    """matrix^T grad, the sum over rows in float64 from one part to the next.
+
+    matrix [rows, d], grad [rows] or [rows, columns]  ->  [d] or [d, columns], float64.
+    """
+    total = torch.zeros(matrix.shape[1], *grad.shape[1:], dtype=torch.float64, device=grad.device)
+    for weights, part in zip(torch.split(matrix, SUMMED), torch.split(grad, SUMMED), strict=True):
+        total += weights.T @ part
+    return total
