@@ -99,7 +99,9 @@ class Transform(ctypes.Structure):
         ("chunk", ctypes.c_int64),
         ("chunk_count", ctypes.c_int64),
         ("next", ctypes.c_int64),
+        ("threads", ctypes.c_int64),
         ("done", ctypes.c_int64),
+        ("taken", ctypes.c_void_p),
     ]
 
 
@@ -192,4 +194,4 @@ def run(kernel: int, job: Job | Fill | Transform, chunks: int) -> None:
     job.chunk_count, job.next = chunks, 0
     threads = min(torch.get_num_threads(), chunks)
     if _library().intrinsic_run(kernel, ctypes.addressof(job), threads) != 0:
-        raise MemoryError("the kernels found no memory for scratch of four times p floats a thread")
+        raise MemoryError("the kernels found no memory for scratch of three times p floats a thread")

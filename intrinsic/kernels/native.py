@@ -175,9 +175,12 @@ def fwht_(x: Tensor) -> Tensor:
         return x
     part = p // parts
     columns = max(1, part // (8 * threads * _TILE)) * _TILE
+    chunks = parts + -(-part // columns)
     for row in x:
-        job = Transform(x=row.data_ptr(), rows=parts, p=part, chunk=columns)
-        library.run(kernels.fwht_parts, job, parts + -(-part // columns))
+        taken = bytearray(chunks)
+        job = Transform(x=row.data_ptr(), rows=parts, p=part, chunk=columns, threads=threads)
+        job.taken = ctypes.addressof(ctypes.c_char.from_buffer(taken))
+        library.run(kernels.fwht_parts, job, chunks)
     return x
 
 

@@ -1,9 +1,5 @@
 /* All kernels for one instruction set. The file that includes this one has chosen `lanes_*.h` and the name. */
 
-#ifndef LOADS
-INLINE void look_up(const float *table, vi index, float *out) { STORE(out, gather(table, index)); }
-#endif
-
 #include "jobs.h"
 #include "philox.h"
 #include "fwht.h"

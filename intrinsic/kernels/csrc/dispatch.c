@@ -13,7 +13,7 @@ EXPORT const struct kernels *intrinsic_kernels(const char *name) {
 #if defined(__x86_64__)
     int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    int narrow = __builtin_cpu_supports("avx2");
+    int narrow = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (!strcmp(name, "avx512")) return wide ? &intrinsic_avx512 : NULL;
     if (!strcmp(name, "avx512-loads")) return wide ? &intrinsic_avx512_loads : NULL;
     if (!strcmp(name, "avx2")) return narrow ? &intrinsic_avx2 : NULL;

@@ -19,7 +19,7 @@ INLINE void vector_stages(vf *r, int first, int n) {
             if (!(i & h)) {
                 vf a = r[i], b = r[i + h];
                 r[i] = a + b;
-                r[i + h] = a - b;
+                r[i + h] = minus(a, b);
             }
         }
     }

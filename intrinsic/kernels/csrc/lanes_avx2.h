@@ -2,20 +2,25 @@
 
 #define LANES 8
 #define RADIX 8
+#define GROUPS 1
 
 #include "vectors.h"
 
 #ifdef LOADS
 #include "lanes_loads.h"
 #else
-INLINE vf gather(const float *table, vi index) { return _mm256_i32gather_ps(table, (__m256i)index, 4); }
+INLINE vf found(const float *table, const uint32_t *words, int shift, int bits) {
+    return _mm256_i32gather_ps(table, (__m256i)places(words, shift, bits), 4);
+}
 #endif
 
 INLINE vi shift_right(vi x, int k) { return x >> k; }
 
 INLINE vh shift_halves_right(vh x, int k) { return x >> k; }
 
-INLINE half_vd doubles(const float *x) { return (half_vd)_mm256_cvtps_pd(_mm_load_ps(x)); }
+INLINE half_vd low_doubles(vf x) { return (half_vd)_mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+
+INLINE half_vd high_doubles(vf x) { return (half_vd)_mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
 
 INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
@@ -33,20 +38,19 @@ INLINE vi low_halves(vq even, vq odd) {
 
 INLINE vq xor3(vq a, vq b, vq c) { return a ^ b ^ c; }
 
+/* a - b, by other units than those that add, on processors that have others. 1 b is exact: the same bits. */
+INLINE vf minus(vf a, vf b) { return _mm256_fnmadd_ps(b, _mm256_set1_ps(1), a); }
+
+/* partner + sign x, rounded once: partner + x where sign is 1, partner - x where it is -1 */
+INLINE vf butterfly(vf x, vf partner, vf sign) { return _mm256_fmadd_ps(x, sign, partner); }
+
+#define SIGNS(bit) (__m256)(each(0x3F800000u) | (((counting_from(0) & (bit)) != 0) & SIGN))
+
 /* Stages h = 1, 2, ... of the transform among the lanes of one vector. */
 INLINE vf lane_stages(vf x, int stages) {
-    if (stages > 0) {
-        __m256 y = _mm256_permute_ps(x, 0xB1);
-        x = _mm256_blend_ps(_mm256_add_ps(y, x), _mm256_sub_ps(y, x), 0xAA);
-    }
-    if (stages > 1) {
-        __m256 y = _mm256_permute_ps(x, 0x4E);
-        x = _mm256_blend_ps(_mm256_add_ps(y, x), _mm256_sub_ps(y, x), 0xCC);
-    }
-    if (stages > 2) {
-        __m256 y = _mm256_permute2f128_ps(x, x, 0x01);
-        x = _mm256_blend_ps(_mm256_add_ps(y, x), _mm256_sub_ps(y, x), 0xF0);
-    }
+    if (stages > 0) x = butterfly(x, _mm256_permute_ps(x, 0xB1), SIGNS(1));
+    if (stages > 1) x = butterfly(x, _mm256_permute_ps(x, 0x4E), SIGNS(2));
+    if (stages > 2) x = butterfly(x, _mm256_permute2f128_ps(x, x, 0x01), SIGNS(4));
     return x;
 }
 

@@ -2,13 +2,16 @@
 
 #define LANES 16
 #define RADIX 16
+#define GROUPS 2 /* 32 registers hold the states of two */
 
 #include "vectors.h"
 
 #ifdef LOADS
 #include "lanes_loads.h"
 #else
-INLINE vf gather(const float *table, vi index) { return _mm512_i32gather_ps((__m512i)index, table, 4); }
+INLINE vf found(const float *table, const uint32_t *words, int shift, int bits) {
+    return _mm512_i32gather_ps((__m512i)places(words, shift, bits), table, 4);
+}
 #endif
 
 /* Shifts by a count known at run time only; with a count a lane they are one instruction, with one count two. */
@@ -16,7 +19,9 @@ INLINE vi shift_right(vi x, int k) { return (vi)_mm512_srlv_epi32((__m512i)x, _m
 
 INLINE vh shift_halves_right(vh x, int k) { return (vh)_mm512_srlv_epi16((__m512i)x, _mm512_set1_epi16((short)k)); }
 
-INLINE half_vd doubles(const float *x) { return (half_vd)_mm512_cvtps_pd(_mm256_load_ps(x)); }
+INLINE half_vd low_doubles(vf x) { return (half_vd)_mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+
+INLINE half_vd high_doubles(vf x) { return (half_vd)_mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
 
 INLINE half_vd plus_square(half_vd sum, half_vd x) {
     return (half_vd)_mm512_fmadd_pd((__m512d)x, (__m512d)x, (__m512d)sum);
@@ -38,6 +43,9 @@ INLINE vi low_halves(vq even, vq odd) {
 INLINE vq xor3(vq a, vq b, vq c) {
     return (vq)_mm512_ternarylogic_epi64((__m512i)a, (__m512i)b, (__m512i)c, 0x96);
 }
+
+/* a - b, by other units than those that add, on processors that have others. 1 b is exact: the same bits. */
+INLINE vf minus(vf a, vf b) { return _mm512_fnmadd_ps(b, _mm512_set1_ps(1), a); }
 
 /* partner + sign x, rounded once: partner + x where sign is 1, partner - x where it is -1 */
 INLINE vf butterfly(vf x, vf partner, vf sign) { return _mm512_fmadd_ps(x, sign, partner); }

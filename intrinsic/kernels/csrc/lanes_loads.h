@@ -1,31 +1,35 @@
-/* Gathers without the instruction: four loads a time, put together. On a Xeon of 2019 (family 6,
- * model 85), whose microcode presumably makes gathers safe, one of sixteen numbers takes 35 cycles, and this half of
- * them. */
+/* Lookups without the gather instruction: a load a number, put together. A place is cut out of its word in an ordinary
+ * register, so the words should lie in memory for a while: a load that follows a wide store at once waits for it. */
 
-/* The numbers at four places */
-INLINE __m128 four(const float *table, const uint64_t *pairs) {
-    uint64_t a = pairs[0], b = pairs[1];
-    __m128 x = _mm_load_ss(table + (uint32_t)a);
-    x = _mm_insert_ps(x, _mm_load_ss(table + (a >> 32)), 0x10);
-    x = _mm_insert_ps(x, _mm_load_ss(table + (uint32_t)b), 0x20);
-    return _mm_insert_ps(x, _mm_load_ss(table + (b >> 32)), 0x30);
+typedef uint64_t __attribute__((may_alias)) pair; /* of words */
+
+INLINE uint64_t lower(pair words, int shift, int bits) {
+    return words >> shift & (((uint64_t)1 << bits) - 1);
 }
 
-INLINE void look_up(const float *table, vi index, float *out) {
-    uint64_t at[LANES / 2] __attribute__((aligned(64)));
-    STORE_WORDS(at, index);
-    UNROLL for (int k = 0; k < LANES / 4; k++) _mm_store_ps(out + 4 * k, four(table, at + 2 * k));
+INLINE uint64_t upper(pair words, int shift, int bits) {
+    return lower(words >> 32, shift, bits);
 }
 
-/* In registers: a vector read from where its quarters have just been written waits for them. */
-INLINE vf gather(const float *table, vi index) {
-    uint64_t at[LANES / 2] __attribute__((aligned(64)));
-    STORE_WORDS(at, index);
-    __m256 low = _mm256_set_m128(four(table, at + 2), four(table, at));
+/* Each number fills all lanes as it is loaded, which costs nothing, and is blended into its own: no shuffles. */
+INLINE __m256 found_eight(const float *table, const pair *words, int shift, int bits) {
+    pair a = words[0], b = words[1], c = words[2], d = words[3];
+    __m256 x = _mm256_broadcast_ss(table + lower(a, shift, bits));
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + upper(a, shift, bits)), 1 << 1);
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + lower(b, shift, bits)), 1 << 2);
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + upper(b, shift, bits)), 1 << 3);
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + lower(c, shift, bits)), 1 << 4);
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + upper(c, shift, bits)), 1 << 5);
+    x = _mm256_blend_ps(x, _mm256_broadcast_ss(table + lower(d, shift, bits)), 1 << 6);
+    return _mm256_blend_ps(x, _mm256_broadcast_ss(table + upper(d, shift, bits)), 1 << 7);
+}
+
+INLINE vf found(const float *table, const uint32_t *words, int shift, int bits) {
+    const pair *pairs = (const pair *)words;
+    __m256 low = found_eight(table, pairs, shift, bits);
 #if LANES == 8
     return (vf)low;
 #else
-    __m256 high = _mm256_set_m128(four(table, at + 6), four(table, at + 4));
-    return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+    return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(low), found_eight(table, pairs + 4, shift, bits), 1);
 #endif
 }

@@ -2,18 +2,22 @@
 
 #define LANES 4
 #define RADIX 8
+#define GROUPS 1
 
 #include "vectors.h"
 
-INLINE vf gather(const float *table, vi index) {
-    return (vf){table[index[0]], table[index[1]], table[index[2]], table[index[3]]};
+INLINE vf found(const float *table, const uint32_t *words, int shift, int bits) {
+    vi at = places(words, shift, bits);
+    return (vf){table[at[0]], table[at[1]], table[at[2]], table[at[3]]};
 }
 
 INLINE vi shift_right(vi x, int k) { return x >> k; }
 
 INLINE vh shift_halves_right(vh x, int k) { return x >> k; }
 
-INLINE half_vd doubles(const float *x) { return (half_vd){x[0], x[1]}; }
+INLINE half_vd low_doubles(vf x) { return (half_vd){x[0], x[1]}; }
+
+INLINE half_vd high_doubles(vf x) { return (half_vd){x[2], x[3]}; }
 
 INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
@@ -30,6 +34,8 @@ INLINE vi low_halves(vq even, vq odd) {
 }
 
 INLINE vq xor3(vq a, vq b, vq c) { return a ^ b ^ c; }
+
+INLINE vf minus(vf a, vf b) { return a - b; }
 
 /* Stages h = 1, 2, ... of the transform among the lanes of one vector. */
 INLINE vf lane_stages(vf x, int stages) {

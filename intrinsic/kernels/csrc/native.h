@@ -71,8 +71,10 @@ struct transform {
     int64_t p;
     int64_t chunk;  /* rows a chunk; or columns */
     int64_t chunk_count;
-    int64_t next;
+    int64_t next;   /* of one transform's parts: the number of threads that have begun */
+    int64_t threads;
     int64_t done;   /* parts that are */
+    uint8_t *taken; /* [chunk_count], zeros: which parts and groups of columns are, of one transform */
 };
 
 struct kernels {

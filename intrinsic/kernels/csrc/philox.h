@@ -15,26 +15,34 @@ INLINE void one_round(vi c[4], vq k0, vq k1) {
     c[3] = (vi)p0;
 }
 
-/* The rounds from `first` on. out[l] = lane l of the counters' blocks, even and odd ones joined in the last round. */
-INLINE void rounds_from(int first, struct state x, const struct stream *s, vi out[4]) {
+INLINE void last_round(const vi even[4], const vi odd[4], const struct stream *s, vi out[4]) {
+    vq k0 = (vq)each(s->round_key[2 * PHILOX_ROUNDS - 2]), k1 = (vq)each(s->round_key[2 * PHILOX_ROUNDS - 1]);
+    vq even0 = mul_even(even[0], each(PHILOX_M0)), odd0 = mul_even(odd[0], each(PHILOX_M0));
+    vq even1 = mul_even(even[2], each(PHILOX_M1)), odd1 = mul_even(odd[2], each(PHILOX_M1));
+    out[0] = (vi)xor3((vq)high_halves(even1, odd1), (vq)low_halves((vq)even[1], (vq)odd[1]), k0);
+    out[1] = low_halves(even1, odd1);
+    out[2] = (vi)xor3((vq)high_halves(even0, odd0), (vq)low_halves((vq)even[3], (vq)odd[3]), k1);
+    out[3] = low_halves(even0, odd0);
+}
+
+/* The rounds from `first` on. out[g][l] = lane l of the counters' blocks, even and odd ones joined in the last round.
+ * Groups of LANES counters go through each round together: while one's products are under way, the other's begin. */
+INLINE void rounds_from(int first, int groups, struct state *x, const struct stream *s, vi (*out)[4]) {
     UNROLL for (int r = first; r < PHILOX_ROUNDS - 1; r++) {
         vq k0 = (vq)each(s->round_key[2 * r]), k1 = (vq)each(s->round_key[2 * r + 1]);
-        one_round(x.even, k0, k1);
-        one_round(x.odd, k0, k1);
+        UNROLL for (int g = 0; g < groups; g++) {
+            one_round(x[g].even, k0, k1);
+            one_round(x[g].odd, k0, k1);
+        }
     }
-    vq k0 = (vq)each(s->round_key[2 * PHILOX_ROUNDS - 2]), k1 = (vq)each(s->round_key[2 * PHILOX_ROUNDS - 1]);
-    vq even0 = mul_even(x.even[0], each(PHILOX_M0)), odd0 = mul_even(x.odd[0], each(PHILOX_M0));
-    vq even1 = mul_even(x.even[2], each(PHILOX_M1)), odd1 = mul_even(x.odd[2], each(PHILOX_M1));
-    out[0] = (vi)xor3((vq)high_halves(even1, odd1), (vq)low_halves((vq)x.even[1], (vq)x.odd[1]), k0);
-    out[1] = low_halves(even1, odd1);
-    out[2] = (vi)xor3((vq)high_halves(even0, odd0), (vq)low_halves((vq)x.even[3], (vq)x.odd[3]), k1);
-    out[3] = low_halves(even0, odd0);
+    UNROLL for (int g = 0; g < groups; g++) last_round(x[g].even, x[g].odd, s, out[g]);
 }
 
 /* out[l] = lane l of the blocks of any LANES counters (low, high; key0, key1). */
 INLINE void philox(vi low, vi high, const struct stream *s, vi out[4]) {
     const vi key0 = each(s->key0), key1 = each(s->key1);
-    rounds_from(0, (struct state){{low, high, key0, key1}, {odd_to_even(low), odd_to_even(high), key0, key1}}, s, out);
+    struct state x = {{low, high, key0, key1}, {odd_to_even(low), odd_to_even(high), key0, key1}};
+    rounds_from(0, 1, &x, s, (vi(*)[4])out);
 }
 
 /* What the first two rounds hold that is the same for all counters with one high word: half of their products. */
@@ -59,13 +67,15 @@ INLINE void two_rounds(vi low, const struct opening *o, vi c[4]) {
     c[3] = o->then3;
 }
 
-/* Counters first, first + 1, ... of the stream that `o` opens; their high word must be the same. */
-INLINE void philox_run(uint64_t first, const struct opening *o, const struct stream *s, vi out[4]) {
-    struct state x;
-    vi low = counting_from((uint32_t)first);
-    two_rounds(low, o, x.even);
-    two_rounds(odd_to_even(low), o, x.odd);
-    rounds_from(2, x, s, out);
+/* Counters first, first + 1, ... of the stream that `o` opens, groups * LANES of them, whose high word is the same. */
+INLINE void philox_run(int groups, uint64_t first, const struct opening *o, const struct stream *s, vi (*out)[4]) {
+    struct state x[GROUPS];
+    UNROLL for (int g = 0; g < groups; g++) {
+        vi low = counting_from((uint32_t)first + (uint32_t)(g * LANES));
+        two_rounds(low, o, x[g].even);
+        two_rounds(odd_to_even(low), o, x[g].odd);
+    }
+    rounds_from(2, groups, x, s, out);
 }
 
 /* Words 4 first, ..., 4 (first + counters) - 1 of a stream, in order; counters is a multiple of LANES, and LANES counters
@@ -74,10 +84,10 @@ static void stream_words(uint32_t *out, uint64_t first, int64_t counters, uint32
     struct opening o = opening_of(first, stream, s);
     for (int64_t i = 0; i < counters; i += LANES) {
         uint64_t at = first + (uint64_t)i;
-        vi lane[4];
+        vi lane[1][4];
         if (!(uint32_t)at) o = opening_of(at, stream, s); /* the high word has moved */
-        philox_run(at, &o, s, lane);
-        store_counters(out + 4 * i, lane);
+        philox_run(1, at, &o, s, lane);
+        store_counters(out + 4 * i, lane[0]);
     }
 }
 

@@ -16,15 +16,15 @@ struct unit {
 INLINE vi column_of(vi word, int64_t d) { return high_product(word << 1, each((uint32_t)d)); }
 
 static void hashed_unit_forward(const struct unit *u) {
-    uint32_t w[UNIT] __attribute__((aligned(64)));
+    uint32_t w[UNIT] __attribute__((aligned(64))), column[UNIT] __attribute__((aligned(64)));
     float made[UNIT] __attribute__((aligned(64)));
     const float *start = u->task->start;
     float *out = u->task->out + u->row;
     stream_words(w, (uint64_t)u->row / 4, UNIT / 4, VALUES, u->stream);
+    for (int64_t i = 0; i < UNIT; i += LANES) STORE_WORDS(column + i, column_of(LOAD_WORDS(w + i), u->job->dim));
     for (int64_t i = 0; i < UNIT; i += LANES) {
-        vi word = LOAD_WORDS(w + i);
-        vf t = gather(u->job->theta, column_of(word, u->job->dim));
-        STORE(made + i, (vf)((vi)t ^ (word & SIGN)) * u->task->scale);
+        vf t = found(u->job->theta, column + i, 0, 32);
+        STORE(made + i, (vf)((vi)t ^ (LOAD_WORDS(w + i) & SIGN)) * u->task->scale);
     }
     if (start)
         for (int64_t i = 0; i < u->rows; i++) out[i] = start[u->row + i] + made[i];
@@ -175,16 +175,16 @@ static void wait_for_parts(const int64_t *done, int64_t parts) {
 
 /* What UNIT lookups in one of Fastfood's tables take, the least of several times. */
 static double lookup_seconds(void) {
-    float table[TABLE_MASK + 1], found[UNIT] __attribute__((aligned(64)));
+    float table[1 << TABLE_BITS], numbers[UNIT] __attribute__((aligned(64)));
     uint32_t at[UNIT] __attribute__((aligned(64)));
     double least = INFINITY;
-    for (uint32_t i = 0; i <= TABLE_MASK; i++) table[i] = (float)i;
-    for (uint32_t i = 0; i < UNIT; i++) at[i] = i * PHILOX_W0 >> 20;
+    for (uint32_t i = 0; i < 1 << TABLE_BITS; i++) table[i] = (float)i;
+    for (uint32_t i = 0; i < UNIT; i++) at[i] = i * PHILOX_W0;
     for (int round = 0; round < 20; round++) {
         struct timespec from, to;
         clock_gettime(CLOCK_MONOTONIC, &from);
-        for (int i = 0; i < UNIT; i += LANES) look_up(table, LOAD_WORDS(at + i), found + i);
-        __asm__ volatile("" : : "r"(found) : "memory"); /* they are wanted */
+        for (int i = 0; i < UNIT; i += LANES) STORE(numbers + i, found(table, at + i, 0, TABLE_BITS));
+        __asm__ volatile("" : : "r"(numbers) : "memory"); /* they are wanted */
         clock_gettime(CLOCK_MONOTONIC, &to);
         double took = (double)(to.tv_sec - from.tv_sec) + 1e-9 * (double)(to.tv_nsec - from.tv_nsec);
         if (took < least) least = took;
@@ -192,17 +192,28 @@ static double lookup_seconds(void) {
     return least;
 }
 
+/* The next of chunks first ... first + count - 1 for this thread; -1: none is left. The m-th of T threads begins with
+ * the m-th of T shares, in both phases and in every call, so that its own cache mostly holds what it meets; then it
+ * takes what the others have not begun. */
+static int64_t my_chunk(const struct transform *t, int64_t me, int64_t first, int64_t count, int64_t *tried) {
+    while (*tried < count) {
+        int64_t chunk = first + (me * count / t->threads + (*tried)++) % count;
+        if (!__atomic_exchange_n(t->taken + chunk, 1, __ATOMIC_RELAXED)) return chunk;
+    }
+    return -1;
+}
+
 /* One transform of rows * p floats: chunks 0 ... rows - 1 are its parts, the others groups of columns across them. */
 static int fwht_parts(struct transform *t) {
-    int64_t chunk;
-    while (take(&t->next, t->chunk_count, &chunk)) {
-        if (chunk < t->rows) {
-            fwht_one(t->x + chunk * t->p, t->p);
-            __atomic_fetch_add(&t->done, 1, __ATOMIC_RELEASE);
-            continue;
-        }
+    int64_t me = __atomic_fetch_add(&t->next, 1, __ATOMIC_RELAXED), chunk, tried = 0;
+    while ((chunk = my_chunk(t, me, 0, t->rows, &tried)) >= 0) {
+        fwht_one(t->x + chunk * t->p, t->p);
+        __atomic_fetch_add(&t->done, 1, __ATOMIC_RELEASE);
+    }
+    wait_for_parts(&t->done, t->rows);
+    tried = 0;
+    while ((chunk = my_chunk(t, me, t->rows, t->chunk_count - t->rows, &tried)) >= 0) {
         int64_t first = (chunk - t->rows) * t->chunk, last = first + t->chunk < t->p ? first + t->chunk : t->p;
-        wait_for_parts(&t->done, t->rows);
         column_stages(t->x, t->rows, t->p, first, last);
     }
     return 0;

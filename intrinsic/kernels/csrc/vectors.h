@@ -1,5 +1,4 @@
-/* Vector types of LANES elements, in the syntax that GCC and clang share. `gather` finds numbers in a table, `look_up`
- * writes them to `out`, which no vector is read from soon. */
+/* Vector types of LANES elements, in the syntax that GCC and clang share. */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
@@ -21,6 +20,12 @@ typedef float loose_vf __attribute__((vector_size(4 * LANES), aligned(4), may_al
 #define STORE_LOOSE(p, x) (*(loose_vf *)(p) = (loose_vf)(x))
 #define LOAD_WORDS(p) (*(const vi *)(p))
 #define STORE_WORDS(p, x) (*(vi *)(p) = (x))
+
+/* Bits shift ... shift + bits - 1 of LANES words: where `found` looks in a table of 2^bits numbers. 32 bits: the words
+ * themselves. */
+INLINE vi places(const uint32_t *words, int shift, int bits) {
+    return LOAD_WORDS(words) >> shift & (uint32_t)(((uint64_t)1 << bits) - 1);
+}
 
 INLINE vi each(uint32_t x) { return x - (vi){0}; }
 
