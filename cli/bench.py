@@ -13,7 +13,7 @@ from rich.text import Text
 from intrinsic.bench import DEVICES, Bench, bench, choose_plans
 from intrinsic.bench.files import write_bench
 from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, facts, projection_rows, transform_rows
-from intrinsic.store.disk import check_writable
+from intrinsic.store.disk import prepare
 
 
 def run(
@@ -25,13 +25,15 @@ def run(
     ),
 ) -> None:
     """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
-    check_writable(output_dir)
     plans = choose_plans(device, quick=quick)
+    prepare(output_dir)
     console = Console(highlight=False, markup=False)
     with console.status("starting") as status:
         made = bench(plans, ffht, status.update)
-    show(console, made)
-    written = write_bench(made, output_dir)
+    try:
+        written = write_bench(made, output_dir)
+    finally:  # a disk that is full by now does not take the tables away
+        show(console, made)
     console.print(Text(f"files: {output_dir}: {', '.join(path.name for path in written)}"))
 
 

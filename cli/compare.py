@@ -132,6 +132,8 @@ def _named(config: Path | None, methods: str | None, at: float | None) -> tuple[
         named = ",".join(map(str, named))
     if not isinstance(named, str):
         raise SpecError(f"`methods` in {config} must be text as --methods takes it, or a list of it, got {named!r}")
+    if methods is not None and not methods.strip():
+        raise SpecError("--methods names no method: name some, or leave it out for the usual ones")
     return named, settings.get("at") if at is None else at
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import typer
@@ -83,8 +84,22 @@ for _verb in VERBS:
 def _command(verb: str) -> Any:
     run = importlib.import_module(f".{verb}", __package__).run
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(verb, help=VERBS[verb], context_settings={"help_option_names": ["-h", "--help"]})(run)
+    settings = {"help_option_names": ["-h", "--help"]}
+    single.command(verb, help=VERBS[verb], context_settings=settings)(_interruptible(run))
     return typer.main.get_command(single)
+
+
+def _interruptible(run: Callable[..., None]) -> Callable[..., None]:
+    """typer makes of Ctrl-C an exit without a word; verbs that keep something say so themselves."""
+
+    @wraps(run)
+    def said(*args: Any, **kwargs: Any) -> None:
+        try:
+            run(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise typer.Exit(_say("interrupted", INTERRUPTED)) from None
+
+    return said
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(args=argv, prog_name="intrinsic", standalone_mode=False)
     except IntrinsicError as error:
         return _say(str(error), BAD_INPUT)
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort):  # before the verb's own code has begun
         return _say("interrupted", INTERRUPTED)
     except Exception as error:
         return _usage(error) if hasattr(error, "format_message") else _bug(error)

@@ -108,11 +108,10 @@ def read_config(path: Path) -> Tree:
         raise SpecError(f"cannot read the configuration {path}: {error.strerror}; give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecError(f"the configuration {path} is not YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(tree, dict | None):
-        raise SpecError(
-            f"the configuration {path} must be a mapping such as --dry-run prints, got {type(tree).__name__}"
-        )
-    return _settings(tree or {}, path)
+    if not isinstance(tree, dict):
+        got = "nothing" if tree is None else type(tree).__name__
+        raise SpecError(f"the configuration {path} must be a mapping such as --dry-run prints, got {got}")
+    return _settings(tree, path)
 
 
 def _settings(tree: Tree, path: Path) -> Tree:

@@ -2,6 +2,7 @@
 
     python experiments/record.py RUN_DIR NAME [--measure-id ID] [--claim TEXT] [--source TEXT] [--expected KEY=VALUE]
     python experiments/record.py RUN_DIR NAME --compare [...]
+    python experiments/again.py [NAME ...]    # figures and tables of these records, or all, by the program as it is
 
 The experiment's file, experiments/NAME.yaml, holds the claim, its source and the published numbers (kept as they
 are unless given again), the complete spec, the command that runs it, and the result. The record itself goes to
@@ -52,7 +53,9 @@ def main() -> None:
     path = HERE / f"{given.name}.yaml"
     before = yaml.safe_load(path.read_text()) if path.exists() else {}
     path.write_text(yaml.safe_dump(page(record, given, before), sort_keys=False, allow_unicode=True, width=100))
-    write_files(record, given.name)
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / f"{given.name}.json").write_text(record.model_dump_json(indent=1) + "\n")
+    write_report(record, given.name)
     write_tables()
     print(f"wrote {path}, experiments/results/{given.name}.json and figures/{given.name}.*")
 
@@ -131,10 +134,9 @@ def result(record: MeasureResult) -> dict[str, Any]:
     }
 
 
-def write_files(record: MeasureResult | CompareResult, name: str) -> None:
-    (HERE / "results").mkdir(exist_ok=True)
+def write_report(record: MeasureResult | CompareResult, name: str) -> None:
+    """The figure, the numbers behind it and a comparison's tables."""
     FIGURES.mkdir(exist_ok=True)
-    (HERE / "results" / f"{name}.json").write_text(record.model_dump_json(indent=1) + "\n")
     files = comparison.contents(record) if isinstance(record, CompareResult) else contents(record)
     if "comparison.md" in files:
         tables = str(files["comparison.md"]).replace("(pareto.png)", f"(../figures/{name}.png)")

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from intrinsic.bench.machine import processor
+from intrinsic.kernels.processor import processor
 from intrinsic.methods import attach
 from intrinsic.models import load_model
 from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec
@@ -102,7 +102,8 @@ def table(times: Times, given: argparse.Namespace) -> str:
     rows = [
         f"| {name} | {1000 * median(step for step, _ in took):.0f} | {min(ratio):.2f} | **{median(ratio):.2f}** | "
         f"{max(ratio):.2f} | {1000 * median(part for _, part in took):.0f} | "
-        f"{100 * median(part / step for step, part in took):.1f} % |"
+        f"{100 * median(part / step for step, part in took):.1f} % | "
+        f"{100 * median(part / other for (_, part), other in zip(took, full, strict=True)):.1f} % |"
         for name, took in times.items()
         for ratio in [[step / other for (step, _), other in zip(took, full, strict=True)]]
     ]
@@ -115,8 +116,12 @@ def table(times: Times, given: argparse.Namespace) -> str:
             f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. "
             f"Command: `python experiments/step_cost.py --rounds {given.rounds}`.",
             "",
-            "| method | ms a step (median) | ratio to full: least | median | most | ms in P, its adjoint | share |",
-            "|---|---:|---:|---:|---:|---:|---:|",
+            "The last two columns: time in P and its adjoint over the method's own step, and over full fine-tuning's",
+            "step of the same round; medians of the rounds.",
+            "",
+            "| method | ms a step (median) | ratio to full: least | median | most | ms in P, adjoint | of its step "
+            "| of full's |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|",
             *rows,
             "",
         ]

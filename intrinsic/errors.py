@@ -33,7 +33,7 @@ class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at th
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
         names = sorted(available)
-        close = difflib.get_close_matches(name, names, n=1)
+        close = difflib.get_close_matches(str(name), names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}; available: {', '.join(names) or 'none'}{hint}")
 

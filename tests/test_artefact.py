@@ -373,7 +373,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(("settings", "options"), {"full_dim": 3}),
         "projection 'fastfood' does not take full_dim=3",
     ),
-    "option of text": (edited(("settings", "options"), {"cache_bytes": "much"}), "does not take cache_bytes='much'"),
+    "option of text": (
+        edited(("settings", "options"), {"cache_bytes": "much"}),
+        "cache_bytes must be an integer, .*got 'much'",
+    ),
     "d": (edited(("settings", "subspace_dim"), 2**31 - 1), "cannot be met .subspace_dim must be at most"),
     "d text": (edited(("settings", "subspace_dim"), "14"), "subspace_dim"),
     "d too small": (edited(("settings", "subspace_dim"), 2), "cannot be met"),

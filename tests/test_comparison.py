@@ -63,11 +63,14 @@ def test_parameters_name_sizes():
         ("lor", "unknown method 'lor'; .* did you mean 'lora'"),
         ("probe,lorra:r=2", "unknown method 'lorra"),
         ("pfeiffer:params=2000,pfeifer", "must be numbers, got 'pfeifer', and unknown .* did you mean 'pfeiffer'"),
-        ("pfeiffer:r=2,pffg:r=3", "from 1, got 2,pffg,3, and unknown method 'pffg'; available: .*, pfeiffer, "),
+        (
+            "pfeiffer:r=2,pffg:r=3",
+            "from 1 to 2147483647, got 2,pffg,3, and unknown method 'pffg'; available: .*, pfeiffer, ",
+        ),
         ("lora:lr=1e-3,fast", "lora: lr must be numbers, got 'fast', and unknown method 'fast'"),
         ("lora:rnk=3", "unknown option 'rnk'; .* did you mean 'rank'"),
-        ("lora:r=0", "lora: rank must be whole numbers from 1, got 0"),
-        ("lora:r=2,x", "lora: rank must be whole numbers from 1, got 2,x"),
+        ("lora:r=0", "lora: rank must be whole numbers from 1 to 2147483647, got 0"),
+        ("lora:r=2,x", "lora: rank must be whole numbers from 1 to 2147483647, got 2,x"),
         ("probe:r=3", "probe has one size only, got 3"),
         ("lora:alpha=1,2", "option alpha takes one value, got 1,2"),
         ("lora:lr=fast", "lora: lr must be numbers, got 'fast'$"),
@@ -172,6 +175,20 @@ def test_smallest_sizes_are_found_by_the_search(tmp_path):
         ("lora", 8),
         ("said", 256),
     }
+
+
+def test_a_size_that_is_found_is_not_said_to_reach_where_its_row_does_not(tmp_path):
+    """The search counts seeds that the row, whose seeds all methods share, does not have."""
+    result = compared("lora:r=1,2,4,8,16,32,64:lr=1e-3,said", tmp_path, at=0.9)
+    (told,) = (note for note in notes(result) if note.startswith("lora:"))
+    assert "Over the" not in told
+    rows = [
+        row.model_copy(update={"mean": 0.8, "scores": (0.81, 0.79)}) if row.label == "lora" else row
+        for row in result.result.rows
+    ]
+    below = result.model_copy(update={"result": result.result.model_copy(update={"rows": tuple(rows)})})
+    (told,) = (note for note in notes(below) if note.startswith("lora:"))
+    assert told.endswith("Over the 2 seeds of its row its mean, 0.8000, does not: the search has other seeds too.")
 
 
 def test_one_size_leaves_nothing_to_search_and_no_trial_is_paid(tmp_path):

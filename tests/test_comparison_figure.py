@@ -112,28 +112,29 @@ def test_a_size_without_room_is_left_out(tmp_path):
 
 
 def level_names(result: CompareResult, **changes: float):
-    """The boxes of the words `target` and `chance`, and the heights of the lines across, in pixels."""
+    """The words `target` and `chance` with their boxes, in pixels; and the heights of their lines."""
     outcome = result.result.model_copy(update=changes)
     with style():
         figure = draw(result.model_copy(update={"result": outcome}))
         figure.canvas.draw()
         axes = figure.axes[0]
-        named = [text for text in axes.texts if text.get_text() in ("target", "chance")]
-        boxes = {text.get_text(): text.get_window_extent() for text in named}
-        full = next(row.mean for row in outcome.rows if row.label == "full")
-        heights = [axes.transData.transform((1, y))[1] for y in (full, outcome.chance, outcome.target) if y is not None]
-    return boxes, heights
+        named = {text.get_text(): text for text in axes.texts if text.get_text() in ("target", "chance")}
+        heights = {name: axes.transData.transform((1, getattr(outcome, name)))[1] for name in named}
+    return named, {name: text.get_bbox_patch().get_window_extent() for name, text in named.items()}, heights
 
 
-@pytest.mark.parametrize("below_full", [0.02, -0.02, 0.3])
-def test_the_levels_names_stand_on_no_line(below_full, tmp_path):
-    """Chance a little below full fine-tuning's line, a little above it, and far below."""
+@pytest.mark.parametrize("apart", [0.0, 0.004, 0.02, 0.3])
+def test_the_levels_names_can_be_read_however_close_their_lines_are(apart, tmp_path):
+    """The target below full fine-tuning's line and chance below the target, by this share of the scores' range."""
     result = compared("lora:r=1,8:lr=1e-3,said:d=100", tmp_path)
     means = [row.mean for row in result.result.rows]
-    full, height = means[0], max(means) - min(means)
-    boxes, heights = level_names(result, chance=full - below_full * height)
-    assert "chance" in boxes
-    assert not any(box.y0 < y < box.y1 for box in boxes.values() for y in heights)
+    step = apart * (max(means) - min(means))
+    named, boxes, heights = level_names(result, target=means[0] - step, chance=means[0] - 2 * step)
+    assert not boxes["target"].overlaps(boxes["chance"])
+    for name, text in named.items():
+        assert boxes[name].y0 < heights[name] < boxes[name].y1  # in its own line
+        assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)  # over every line: lines have zorder 1
+        assert text.get_zorder() > 1
 
 
 def test_one_seed_each_is_said_where_intervals_would_be(tmp_path):

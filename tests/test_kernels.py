@@ -204,6 +204,8 @@ def test_a_backward_pass_that_needs_what_fwht_wrote_over_says_so(path: str) -> N
         (lambda: kernels.fwht_(torch.ones(3)), r"must be a power of two, got shape \(3,\); pad with zeros"),
         (lambda: kernels.fwht_(torch.ones(4, 0)), "must be a power of two"),
         (lambda: kernels.fwht_(torch.tensor(1.0)), "must be a power of two"),
+        (lambda: kernels.fwht_([1.0, 2.0]), "x must be a tensor, got list"),
+        (lambda: kernels.fwht_(torch.ones(4, device="meta")), "x must be a tensor, got one on the meta device"),
         (lambda: kernels.fwht_(torch.ones(4).half()), "must be float32 or float64, got torch.float16"),
         (lambda: kernels.fwht_(torch.ones(4, 4).t()[:2]), "must be contiguous"),
         (lambda: kernels.fwht_(torch.ones(4, requires_grad=True)), "takes part in a graph, .*give x.detach"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from toy import Loaded
 
 from intrinsic.errors import SpecError
-from intrinsic.methods import attach
+from intrinsic.methods import attach, check_fit
 from intrinsic.methods.base import Trainable
 from intrinsic.models.pooling import MeanPooled
 from intrinsic.spec import MethodSpec, SeedSpec
@@ -106,6 +106,13 @@ class TestStart:
         drawn = vectors(lay(loaded, start="vocabulary", length=40))
         rows = [int((table == row).all(dim=1).nonzero()) for row in drawn]
         assert set(rows) == set(range(len(table))) - special
+
+    def test_one_that_leaves_no_room_is_refused_before_a_trial(self) -> None:
+        """Laid by hand it is not: what calls the model may bring its own positions."""
+        model, spec = fresh("bert"), MethodSpec(name="prompt", options={"length": 40, "start": "random"})
+        with pytest.raises(SpecError, match="a prompt of 40 leaves no room for a token among the model's 40 positions"):
+            check_fit(model, spec)
+        check_fit(model, MethodSpec(name="prompt", options={"length": 39, "start": "random"}))
 
     def test_text_gives_its_words_over_and_over(self, folders: dict[str, Any]) -> None:
         loaded = load(folders["gpt2"])

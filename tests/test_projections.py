@@ -7,6 +7,7 @@ import subprocess
 import sys
 from math import sqrt
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -255,15 +256,32 @@ def test_permutations_look_uniform(p: int) -> None:
         (lambda: make("fastfood", 0), r"subspace_dim must be an integer in \[1, 2\^31\), got 0"),
         (lambda: make("fastfood", 2**31), "subspace_dim must be an integer"),
         (lambda: make("dense", 3, seed=-1), "projection seed must be an integer"),
-        (lambda: make("dense", 3, cache_bytes=-1), "cache_bytes must be 0"),
+        (lambda: make("dense", 3, cache_bytes=-1), "cache_bytes must be an integer, 0"),
         (lambda: make("sparse", 3, density=0.0), "density must lie in"),
-        (lambda: make("hashed", 3).forward(torch.ones(4), 1, 5), "theta must be a vector of length 3, got shape"),
+        (
+            lambda: make("hashed", 3).forward(torch.ones(4), 1, 5),
+            "theta must be a vector of length 3, the subspace dimension, got shape",
+        ),
         (lambda: make("hashed", 3).forward(torch.ones(3, 1), 1, 5), "theta must be a vector of length 3"),
         (lambda: make("hashed", 3).forward(torch.ones(3).half(), 1, 5), "theta must be float32 or float64"),
-        (lambda: make("hashed", 3).forward(torch.ones(3), 1, 0), "the projected length n must be at least 1"),
-        (lambda: make("hashed", 3).adjoint(torch.ones(2, 2), 1), "grad must be a vector"),
+        (
+            lambda: make("hashed", 3).forward(torch.ones(3), 1, 0),
+            "the projected length n must be an integer of at least 1, got 0",
+        ),
+        (lambda: make("hashed", 3).adjoint(torch.ones(2, 2), 1), "grad must be a vector of at least one number"),
+        (lambda: make("hashed", 3).adjoint(torch.ones(0), 1), "grad must be a vector of at least one number"),
+        (lambda: make("hashed", 3).forward([1.0, 2.0, 3.0], 1, 5), "theta must be a dense tensor, got list"),
+        (
+            lambda: make("hashed", 3).forward(torch.ones(3).to_sparse(), 1, 5),
+            "must be a dense tensor, got torch.sparse",
+        ),
+        (
+            lambda: make("hashed", 3).weights(torch.ones(3), [Piece(1, 4, scale=0.5)]),
+            "lambda must be a tensor, got float",
+        ),
+        (lambda: make("hashed", 3).weights(torch.ones(3), [Piece(1, 4, [1.0])]), "W_0 must be a tensor, got list"),
         (lambda: make("hashed", True), "subspace_dim must be an integer .*, got True"),
-        (lambda: make("hashed", 3).forward(torch.ones(3), 1, 2.5), "n must be at least 1, got 2.5"),
+        (lambda: make("hashed", 3).forward(torch.ones(3), 1, 2.5), "n must be an integer of at least 1, got 2.5"),
         (lambda: make("hashed", 3).forward(torch.ones(3), 1.5, 2), "a key must be an integer .*, got 1.5"),
         (lambda: make("hashed", 3).forward(torch.ones(3, device="meta"), 1, 2), "theta is on the meta device"),
         (lambda: make("hashed", 3).adjoint(torch.ones(3, device="meta"), 1), "grad is on the meta device"),
@@ -280,6 +298,27 @@ def test_permutations_look_uniform(p: int) -> None:
 def test_bad_input_is_refused_in_one_sentence(call: object, message: str) -> None:
     with pytest.raises(SpecError, match=message):
         call()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_autocast_reaches_neither_the_projection_nor_its_adjoint(name: str) -> None:
+    made, theta, grad = make(name, 20), torch.randn(20), torch.randn(50)
+    with torch.autocast("cpu"):
+        forward, adjoint = made.forward(theta, 1, 50), made.adjoint(grad, 1)
+    assert torch.equal(forward, made.forward(theta, 1, 50))
+    assert torch.equal(adjoint, made.adjoint(grad, 1))
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    made, theta = make("hashed", np.int64(3), seed=np.uint64(7)), torch.randn(3)
+    assert torch.equal(made.forward(theta, np.int64(5), np.int32(9)), make("hashed", 3, seed=7).forward(theta, 5, 9))
+
+
+@pytest.mark.parametrize("d", [40_000, 1_000_000])
+def test_long_rows_lose_nothing(d: int) -> None:
+    made, theta = make("dense", d), torch.randn(d, generator=torch.Generator().manual_seed(0))
+    exact = made.forward(theta.double(), 3, 33)
+    assert (made.forward(theta, 3, 33) - exact).norm() / exact.norm() < 5e-7
 
 
 @pytest.mark.parametrize("name", PROJECTIONS)

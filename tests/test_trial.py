@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_full_fine_tuning_of_a_small_net() -> None:
     meta = result.meta
     assert meta.versions["torch"] == torch.__version__
     assert {"python", "intrinsic", "transformers", "numpy", "numba"} <= meta.versions.keys()
-    assert (meta.device.split(":")[0], meta.threads) == ("cuda" if torch.cuda.is_available() else "cpu", 1)
+    assert (re.split("[: ]", meta.device)[0], meta.threads) == ("cuda" if torch.cuda.is_available() else "cpu", 1)
     assert all(len(meta.hashes[name]) == 64 for name in ("data", "weights"))
     assert TrialResult.model_validate_json(result.model_dump_json()) == result
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from intrinsic import kernels
 from intrinsic.bench.machine import Machine, this_machine
 from intrinsic.bench.peers import Peer, find_peers
 from intrinsic.bench.projections import Case, ProjectionRow, Vectors, cases, measure_projection, paths
@@ -65,14 +66,18 @@ class Bench:
 
 
 def bench(plans: dict[str, Plan], ffht: Path | None = None, say: Callable[[str], None] = lambda line: None) -> Bench:
-    """Measure each device's plan; `say` is told what comes next. Raises SpecError if `ffht` is not FFHT's library."""
+    """Measure each device's plan; `say` is told what comes next. What INTRINSIC_KERNELS asks for does not matter.
+
+    Raises SpecError if `ffht` is not FFHT's library.
+    """
     peers = find_peers(ffht)
     made = Bench(this_machine())
     for kind, plan in plans.items():
         device = torch.device(kind)
         for step in (*_transform_steps(plan, device, peers), *_projection_steps(plan, device)):
             say(step.label)
-            step.run(made)
+            with kernels.only("auto"):
+                step.run(made)
     if "cuda" not in plans:
         made.not_measured.append("GPU: " + ("not asked for" if made.machine.devices else "none on this machine"))
     if ffht is None:

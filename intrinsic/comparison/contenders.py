@@ -54,6 +54,8 @@ OTHER_RATES = (2.5e-4, 1e-3, 4e-3)
 
 ALIASES: dict[str, bool] = {"said": True, "did": False}
 """Short for `subspace`, with and without a scale a layer."""
+LARGEST = 2**31 - 1
+"""Size: what a subspace's d may be, and far more than a rank or a length can."""
 SHORT = ("r", "d", "l", "size")
 """`size` is every method's own size; r, d or l is that of the methods whose tables use the letter."""
 QUOTED = re.compile(r'"[^"]*"')
@@ -209,9 +211,9 @@ def _sizes(words: _Words, settings: dict[str, list[str]], size: str | None, sear
         name = "subspace" if words.name in ALIASES else words.name
         return GRIDS[size] if search else SIZES[name][1]
     numbers = {int(value) if value.isdecimal() else 0 for value in given}
-    if min(numbers) < 1:
+    if not 1 <= min(numbers) <= max(numbers) <= LARGEST:
         nor = _no_method(given[1:])
-        raise SpecError(f"{words.name}: {size} must be whole numbers from 1, got {','.join(given)}{nor}")
+        raise SpecError(f"{words.name}: {size} must be whole numbers from 1 to {LARGEST}, got {','.join(given)}{nor}")
     return tuple(sorted(numbers))
 
 

@@ -116,6 +116,9 @@ def fwht_(x: Tensor) -> Tensor:
     does not see it: it is its own adjoint, so that the gradient is transformed likewise.
     Raises SpecError for another shape, dtype or layout, and for x that takes part in a graph.
     """
+    if not isinstance(x, Tensor) or x.is_meta:
+        got = "one on the meta device, without numbers" if isinstance(x, Tensor) else type(x).__name__
+        raise SpecError(f"x must be a tensor, got {got}; convert it with torch.as_tensor")
     p = x.shape[-1] if x.ndim else 0
     if p < 1 or p & (p - 1):
         raise SpecError(f"the last dimension must be a power of two, got shape {tuple(x.shape)}; pad with zeros")

@@ -143,7 +143,8 @@ class Prompt(nn.Module):
             tokens = length - len(self.vectors)
             raise SpecError(
                 f"a prompt of {len(self.vectors)} and an input of {tokens} tokens are more than the model's "
-                f"{self.positions} positions: lower max_length to {self.positions - len(self.vectors)}"
+                f"{self.positions} positions: lower max_length to {self.positions - len(self.vectors)}, or shorten "
+                "the prompt"
             )
 
 
@@ -171,8 +172,21 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
     """Raise the ModelError or SpecError of :func:`attach` that the model's kind is reason for, without attaching."""
     options = options_of(PromptOptions, spec)
     family_of(loaded.model, spec.name)
+    backbone = _backbone(loaded.model)
+    _check_room(backbone, options)
     if options.start != "random":
-        _token_table(_backbone(loaded.model), options.start)
+        _token_table(backbone, options.start)
+    if options.start == "text":
+        _words(loaded, options)
+
+
+def _check_room(backbone: nn.Module, options: PromptOptions) -> None:
+    positions = _positions(backbone)
+    if positions is not None and options.length >= positions:
+        raise SpecError(
+            f"a prompt of {options.length} leaves no room for a token among the model's {positions} positions: "
+            "shorten the prompt"
+        )
 
 
 def _token_table(backbone: Any, start: str) -> nn.Embedding:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from intrinsic.errors import ModelError, SpecError
+from intrinsic.errors import ModelError, SpecError, UnknownName
 from intrinsic.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def check_model(spec: ModelSpec, kind: Kind) -> None:
 
     Raises ModelError for a model of another kind than the task, SpecError for a setting that would change nothing.
     """
+    if kind not in get_args(Kind):
+        raise UnknownName("kind of task", kind, get_args(Kind))
     info = MODELS.get(spec.name)
     if info is None:
         return
@@ -121,6 +123,8 @@ def load_model(
     Raises SpecError for settings that contradict each other, ModelError for a model that is absent,
     unreachable (within seconds), damaged, or of another kind than the task.
     """
+    if problem not in get_args(Problem):
+        raise UnknownName("problem", problem, get_args(Problem))
     if (problem == "regression") != (num_labels == 1) or num_labels < 1:
         raise SpecError(f"regression has 1 label and classification 2 or more, got {num_labels} for {problem}")
     check_model(spec, kind)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,12 +40,15 @@ class Projection(ABC):
     """The family of compiled kernels that computes this P, if there is one."""
 
     def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        subspace_dim, seed, cache_bytes = whole(subspace_dim), whole(seed), whole(cache_bytes)
         if not _is_whole(subspace_dim) or not 1 <= subspace_dim < MAX_DIM:
-            raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}")
+            raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}: give another d")
         if not _is_whole(seed) or not 0 <= seed < 2**64:
-            raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}")
-        if cache_bytes < 0:
-            raise SpecError(f"cache_bytes must be 0 (no cache) or more, got {cache_bytes!r}")
+            raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}: give another seed")
+        if not _is_whole(cache_bytes) or cache_bytes < 0:
+            raise SpecError(
+                f"cache_bytes must be an integer, 0 (no cache) or more, got {cache_bytes!r}: give 0 or leave it out"
+            )
         self.subspace_dim = subspace_dim
         self.seed = seed
         self.cache_bytes = cache_bytes
@@ -61,7 +65,7 @@ class Projection(ABC):
 
         A NaN or an infinity in theta reaches every row in which its column of P is not zero.
         """
-        return self.weights(theta, [Piece(key, n)])[0]
+        return self.weights(theta, [Piece(whole(key), whole(n))])[0]
 
     @final
     def adjoint(self, grad: Tensor, key: int) -> Tensor:
@@ -80,7 +84,8 @@ class Projection(ABC):
         theta = theta.detach().contiguous().resolve_neg()
         compiled = self._find("forward", theta)
         if compiled is None:
-            return [piece.moved(self._forward(theta, piece.key, piece.n)) for piece in pieces]
+            with full_precision(theta):
+                return [piece.moved(self._forward(theta, piece.key, piece.n)) for piece in pieces]
         made: list[Tensor] = compiled(theta, self.seed, pieces, *self._kernel_options(theta))
         return made
 
@@ -93,7 +98,7 @@ class Projection(ABC):
         if not grads or len(grads) != len(keys):
             raise SpecError(f"expected one key for each of one or more gradients, got {len(grads)} and {len(keys)}")
         for grad, key in zip(grads, keys, strict=True):
-            self._check("grad", grad, max(1, grad.numel()))
+            self._check("grad", grad, None)
             self._check_key(key)
         if kinds := {(grad.dtype, grad.device) for grad in grads} - {(grads[0].dtype, grads[0].device)}:
             dtype, device = min(kinds, key=str)
@@ -104,7 +109,8 @@ class Projection(ABC):
         flat = [grad.detach().contiguous().resolve_neg() for grad in grads]  # kernels read memory as it lies
         compiled = self._find("adjoint", flat[0])
         if compiled is None:
-            return torch.stack([self._adjoint(grad, key) for grad, key in zip(flat, keys, strict=True)])
+            with full_precision(flat[0]):
+                return torch.stack([self._adjoint(grad, key) for grad, key in zip(flat, keys, strict=True)])
         pulled: Tensor = compiled(flat, self.seed, keys, self.subspace_dim, *self._kernel_options(flat[0]))
         return pulled
 
@@ -141,9 +147,18 @@ class Projection(ABC):
         return made
 
     @staticmethod
-    def _check(what: str, x: Tensor, length: int) -> None:
-        if x.ndim != 1 or x.numel() != length:
-            raise SpecError(f"{what} must be a vector of length {length}, got shape {tuple(x.shape)}")
+    def _check(what: str, x: Tensor, length: int | None) -> None:
+        """Of this length, or, None, of any but 0."""
+        if not isinstance(x, Tensor) or x.layout != torch.strided:
+            got = x.layout if isinstance(x, Tensor) else type(x).__name__
+            raise SpecError(
+                f"{what} must be a dense tensor, got {got}: convert it with torch.as_tensor, or .to_dense()"
+            )
+        if x.ndim != 1 or (x.numel() != length if length is not None else not x.numel()):
+            wanted = f"of length {length}, the subspace dimension" if length is not None else "of at least one number"
+            raise SpecError(
+                f"{what} must be a vector {wanted}, got shape {tuple(x.shape)}: flatten it, or give another"
+            )
         if x.dtype not in (torch.float32, torch.float64):
             raise SpecError(f"{what} must be float32 or float64, got {x.dtype}; convert it first")
         if x.is_meta:
@@ -158,14 +173,19 @@ class Projection(ABC):
     def _check_piece(cls, theta: Tensor, piece: Piece) -> None:
         cls._check_key(piece.key)
         if not _is_whole(piece.n) or piece.n < 1:
-            raise SpecError(f"the projected length n must be at least 1, got {piece.n!r}")
+            raise SpecError(f"the projected length n must be an integer of at least 1, got {piece.n!r}: give another n")
+        for what, given in (("lambda", piece.scale), ("W_0", piece.start)):
+            if given is not None and not isinstance(given, Tensor):
+                raise SpecError(f"{what} must be a tensor, got {type(given).__name__}: convert it with torch.as_tensor")
         if piece.scale is not None and (piece.scale.numel() != 1 or piece.scale.device != theta.device):
             raise SpecError(
                 f"lambda must be one number on {theta.device}, got shape {tuple(piece.scale.shape)} on "
-                f"{piece.scale.device}"
+                f"{piece.scale.device}: give one a piece"
             )
         if piece.start is not None and piece.start.numel() != piece.n:
-            raise SpecError(f"W_0 must have n = {piece.n} entries, got shape {tuple(piece.start.shape)}")
+            raise SpecError(
+                f"W_0 must have n = {piece.n} entries, got shape {tuple(piece.start.shape)}: give the n of this W_0"
+            )
         if piece.start is not None and not piece.start.is_floating_point():
             raise SpecError(f"W_0 must be floating point, got {piece.start.dtype}: leave it out of the subspace")
         if piece.start is not None and piece.start.device != theta.device:
@@ -173,6 +193,16 @@ class Projection(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(subspace_dim={self.subspace_dim}, seed={self.seed})"
+
+
+def full_precision(like: Tensor) -> torch.autocast:
+    """Autocast must reach neither P nor its adjoint."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def whole(value: Any) -> Any:
+    """NumPy's integers as Python's, anything else as it is."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def _is_whole(value: object) -> bool:

@@ -1,13 +1,26 @@
-"""Long sums in a gradient's own precision: what they lose, and how they do not."""
+"""Long sums in the tensors' own precision: what they lose, and how they do not."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-SUMMED = 512
-"""Rows added up in the gradient's precision; their sums are added in float64. With all rows at once BLAS may add them
+ADDED_AT_ONCE = 512
+"""Terms added up in the tensors' precision; their sums are added in float64. With all rows at once BLAS may add them
 one by one: in float32 a million terms were wrong by 3e-5 of the gradient's norm."""
+
+
+def product(matrix: Tensor, theta: Tensor) -> Tensor:
+    """matrix theta, the sum over columns in float64 from one part to the next.
+
+    matrix [rows, d], theta [d]  ->  [rows], of theta's dtype.
+    """
+    if len(theta) <= ADDED_AT_ONCE:
+        return matrix @ theta
+    total = torch.zeros(len(matrix), dtype=torch.float64, device=theta.device)
+    for weights, part in zip(torch.split(matrix, ADDED_AT_ONCE, 1), torch.split(theta, ADDED_AT_ONCE), strict=True):
+        total += weights @ part
+    return total.to(theta.dtype)
 
 
 def transposed_product(matrix: Tensor, grad: Tensor) -> Tensor:
@@ -16,6 +29,6 @@ def transposed_product(matrix: Tensor, grad: Tensor) -> Tensor:
     matrix [rows, d], grad [rows] or [rows, columns]  ->  [d] or [d, columns], float64.
     """
     total = torch.zeros(matrix.shape[1], *grad.shape[1:], dtype=torch.float64, device=grad.device)
-    for weights, part in zip(torch.split(matrix, SUMMED), torch.split(grad, SUMMED), strict=True):
+    for weights, part in zip(torch.split(matrix, ADDED_AT_ONCE), torch.split(grad, ADDED_AT_ONCE), strict=True):
         total += weights.T @ part
     return total

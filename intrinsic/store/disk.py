@@ -20,9 +20,9 @@ from intrinsic.records import SCHEMA_VERSION, CompareResult, MeasureResult, Tria
 STALE_SECONDS = 3600.0
 """Age at which an unfinished temporary file is taken to belong to a dead process."""
 REMEDIES = {
-    errno.ENOSPC: "free some space and run the same command again; all finished trials are kept",
-    errno.EDQUOT: "free some of your quota and run the same command again; all finished trials are kept",
-    errno.EFBIG: "raise the limit on file sizes and run the same command again; all finished trials are kept",
+    errno.ENOSPC: "free some space and run the same command again; what was written before is kept",
+    errno.EDQUOT: "free some of your quota and run the same command again; what was written before is kept",
+    errno.EFBIG: "raise the limit on file sizes and run the same command again; what was written before is kept",
     errno.EACCES: "choose a directory that you have the rights for",
     errno.EPERM: "choose a directory that you have the rights for",
     errno.EROFS: "choose a directory on a disk that can be written",

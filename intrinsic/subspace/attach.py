@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.projections import DEFAULT_CACHE_BYTES
+from intrinsic.projections.base import whole
 from intrinsic.subspace import artefact
 from intrinsic.subspace.artefact import Fingerprint, Settings
 from intrinsic.subspace.core import CORE, Core, ProjectionSpec
@@ -88,11 +89,13 @@ class Subspace:
         projection_options: Mapping[str, float] | None = None,
         regenerate: bool = False,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            raise SpecError(f"model must be a torch.nn.Module, got {model!r:.60}: give the module itself")
         settings = Settings.checked(
-            subspace_dim=subspace_dim,
+            subspace_dim=whole(subspace_dim),
             projection=projection,
             options=dict(projection_options or {}),
-            seed=seed,
+            seed=whole(seed),
             structure_aware=structure_aware,
             lambdas=lambdas,
             head=head,

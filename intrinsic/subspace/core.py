@@ -19,7 +19,7 @@ from intrinsic.subspace.layout import Entry, Slot
 from intrinsic.subspace.regenerate import Loans, Weight, clear, lenders
 from intrinsic.subspace.standin import Standins
 from intrinsic.subspace.watch import ReentrantWatch
-from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target, full_precision
+from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target
 
 CORE = "intrinsic_subspace"
 """The name under which the core is a child of the model it serves."""
@@ -152,9 +152,8 @@ class Core(nn.Module):
         elif self._loans is None:
             yield from (slots[0][0].__dict__[slots[0][1]].detach() for slots in self._owned())
         elif (point := self._point) is not None:
-            with full_precision(self.theta):
-                for target in self._targets():
-                    yield point.weight(target, self.projection)
+            for target in self._targets():
+                yield point.weight(target, self.projection)
 
     def _restore_order(self) -> None:
         for reference, names in self._order:
@@ -194,7 +193,7 @@ class Core(nn.Module):
 
         A layer's old weights go before its new ones are made, and their memory serves again.
         """
-        with torch.inference_mode(False), torch.enable_grad(), full_precision(self.theta), recycled():
+        with torch.inference_mode(False), torch.enable_grad(), recycled():
             lambdas = None if self.lambdas is None else self.lambdas.detach().clone()
             point, self._point = Point(self.theta.detach().clone(), lambdas), None
             held = iter(self._owned())
@@ -227,8 +226,7 @@ class Core(nn.Module):
             first += len(layer.targets)
             if not targets:
                 continue
-            with full_precision(self.theta):
-                tensors = self._layer_weights(Layer(layer.name, targets), point)
+            tensors = self._layer_weights(Layer(layer.name, targets), point)
             for i, tensor, target in zip(chosen, tensors, targets, strict=True):
                 yield Weight(i, tensor, self._owned(i, i + 1)[0], partial(point.weight, target, self.projection))
 

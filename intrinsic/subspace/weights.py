@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import Projection
+from intrinsic.projections.base import full_precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +111,3 @@ def _add(pulled: Tensor, scale: int | None, point: Point, d_theta: Tensor, d_lam
 def _flat(grad: Tensor, like: Tensor) -> Tensor:
     dense = grad.to_dense() if grad.is_sparse else grad
     return dense.reshape(-1).to(like.dtype)
-
-
-def full_precision(like: Tensor) -> torch.autocast:
-    """Autocast must reach neither P nor its adjoint."""
-    return torch.autocast(like.device.type, enabled=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from intrinsic.errors import SpecError
+from intrinsic.kernels.processor import processor
 
 
 @contextmanager
@@ -76,9 +77,11 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def device_name() -> str:
-    """Where this process trains: `cpu`, or `cuda:0 (NVIDIA H100)`."""
+    """Where this process trains: `cpu (AMD EPYC)`, or `cuda:0 (NVIDIA H100)`."""
     device = _processes().device
-    return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({processor()})" if device.type == "cpu" else device.type
 
 
 def is_main_process() -> bool:

@@ -23,6 +23,7 @@ def check_trial(spec: TrialSpec) -> None:
     task, _ = task_of(spec.task)
     loaded = model_of(spec, task)
     _check_inputs(task, loaded)
+    check_fit(loaded, spec.method)
     attach(loaded, spec.method, spec.seeds)
 
 

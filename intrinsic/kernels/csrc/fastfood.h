@@ -6,7 +6,6 @@
 #define BLOCKS_A_RUN (4 * LANES / WORDS_A_BLOCK)
 #define FIXED_POINT 65536.0
 #define EXACT (1 << 17) /* gaussians whose squares sum to less than 2^21 */
-#define IN_CACHE (1 << 15) /* floats of one block's vector that stay in the second-level cache */
 #define NARROW (1 << 16) /* the largest p whose positions fit 16 bits */
 
 /* pi, round by round x <- x factor + offset mod p, x <- x xor floor(x / 2^shift), or its inverse. 2 shift >= log2 p, so
@@ -173,22 +172,15 @@ INLINE void spread(const struct block *b, float block_scale, const float *x, flo
     }
 }
 
-static void transform(float *x, int64_t p) {
-    if (p <= IN_CACHE)
-        fwht_in_cache(x, p);
-    else
-        fwht_one(x, p);
-}
-
 static void forward_block(struct block *b, const struct task *t, int64_t j) {
     int64_t row = j * b->p, rows = t->n - row < b->p ? t->n - row : b->p;
     const float *start = t->start ? t->start + row : NULL;
     float *out = t->out + row;
     open_block(b, j, b->job->theta, start, out);
-    transform(b->u, b->p);
+    fwht_one(b->u, b->p);
     places_of(b, 0, (uint32_t *)b->v);
     float block_scale = apply_gaussians(b, b->u);
-    transform(b->v, b->p);
+    fwht_one(b->v, b->p);
     if (rows < b->p) { /* the last block is cut: by way of u, which is free by now */
         if (start) start = memcpy(b->u, start, sizeof(float) * (size_t)rows);
         out = b->u;
@@ -222,12 +214,12 @@ static void adjoint_block(struct block *b, const struct task *t, int64_t j, doub
         grad = b->u;
     }
     spread(b, 1, grad, 1, NULL, b->v);
-    transform(b->v, b->p);
+    fwht_one(b->v, b->p);
     const vf block_scale = each_float(apply_gaussians(b, NULL));
     places_of(b, 1, (uint32_t *)b->u);
     for (int64_t i = 0; i < b->p; i += LANES)
         STORE(b->u + i, found(b->v, (const uint32_t *)b->u + i, 0, 32) * block_scale);
-    transform(b->u, b->p);
+    fwht_one(b->u, b->p);
     close_adjoint(b, total);
 }
 

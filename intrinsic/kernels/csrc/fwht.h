@@ -85,14 +85,8 @@ INLINE void first_pass(float *x, int64_t p, const float *next, int64_t ahead) {
     }
 }
 
-/* One transform of p >= LANES floats that lie in a cache. */
-static void fwht_in_cache(float *x, int64_t p) {
-    first_pass(x, p, x, 0);
-    later_stages(x, p, first_radix(p) * LANES, x, 0);
-}
-
-/* The same of floats that fit the first-level cache and lie anywhere. The p behind them, which the next call will
- * want, are fetched meanwhile: as evenly as may be, since a burst of fetches waits for memory. */
+/* One transform of p >= LANES floats that fit the first-level cache and lie anywhere. The p behind them, which the next
+ * call will want, are fetched meanwhile: as evenly as may be, since a burst of fetches waits for memory. */
 static void fwht_from_memory(float *x, int64_t p) {
     int64_t done = first_radix(p) * LANES, early = done < p ? p / 2 : p;
     first_pass(x, p, x + p, early);

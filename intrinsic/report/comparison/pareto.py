@@ -46,6 +46,8 @@ MANY, FEW = 300.0, 6.0
 1, 2, 5 are."""
 CLEAR = 1.0
 """Points that a size keeps away from marks, bars and other sizes."""
+LEVEL_ROOM = 34.0
+"""Points across that `target` or `chance` takes."""
 SIZE_LABEL = "size"
 """How the texts that are sizes can be told from the others."""
 Look = tuple[str, str]
@@ -194,22 +196,13 @@ def _levels(axes: Axes, marks: Marks) -> None:
         axes.axhspan(mean - half, mean + half, color=INK, alpha=0.08, linewidth=0, zorder=0)
     chance = outcome.chance if marks.chance_is_near else None
     given = (("target", outcome.target, "--"), ("chance", chance, ":"))
-    levels = [(name, value, line) for name, value, line in given if value is not None]
-    lines = [value for _, value, _ in levels] + ([] if full is None else [_at(full)[1]])
-    for name, value, line in levels:
+    for place, (name, value, line) in enumerate(level for level in given if level[1] is not None):
         axes.axhline(value, color=GREY, linewidth=0.7, linestyle=line, zorder=1)
-        up = -1 if _lies_just_above(axes, value, lines) else 1
-        axes.annotate(
-            name, (0, value), xycoords=("axes fraction", "data"), xytext=(2, 2 * up), textcoords="offset points",
-            color=GREY, fontsize=SMALL, va="bottom" if up > 0 else "top",
+        axes.annotate(  # in its own line, which it breaks, and in its own column: lines may be as close as they like
+            name, (0, value), xycoords=("axes fraction", "data"), xytext=(4 + place * LEVEL_ROOM, 0),
+            textcoords="offset points", color=GREY, fontsize=SMALL, va="center", zorder=2,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
-
-
-def _lies_just_above(axes: Axes, value: float, lines: Sequence[float]) -> bool:
-    """Whether a name written on the line at `value` would lie on one of the other lines."""
-    points = _points(axes)
-    heights = (points.at((1.0, line))[1] - points.at((1.0, value))[1] for line in lines)
-    return any(0 < height < SMALL + 4 for height in heights)
 
 
 def _method(axes: Axes, marks: Marks, rows: list[CompareRow], look: dict[str, Any]) -> None:

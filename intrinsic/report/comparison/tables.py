@@ -122,9 +122,8 @@ def smallest(result: CompareResult) -> Table:
 
 def _one_size(result: CompareResult) -> list[tuple[CompareRow, bool]]:
     """The methods of one size besides full fine-tuning that have a score, and whether it is enough."""
-    target, sign = result.result.target, 1 if result.result.higher_is_better else -1
-    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full"]
-    return [] if target is None else [(row, sign * (row.mean - target) >= 0) for row in rows if row.mean is not None]
+    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full" and row.mean is not None]
+    return [] if result.result.target is None else [(row, _reaches(result, row)) for row in rows]
 
 
 def _one_size_cells(row: CompareRow, reached: bool) -> tuple[str, ...]:
@@ -218,8 +217,24 @@ def markdown(result: CompareResult) -> str:
 
 def notes(result: CompareResult) -> list[str]:
     """Warnings, and what the searches say of themselves."""
-    searches = [f"{found.label}: {found.search.message}" for found in result.result.smallest]
+    searches = [_search_note(result, found) for found in result.result.smallest]
     return [*result.result.warnings, *_probe_note(result), *searches, *_latency_note(result)]
+
+
+def _search_note(result: CompareResult, found: SmallestSize) -> str:
+    """A size is found over all seeds of the search; its row, over those that all methods share, may disagree."""
+    told = f"{found.label}: {found.search.message}"
+    rows = [row for row in result.result.rows if (row.label, row.size) == (found.label, found.search.d)]
+    if not rows or rows[0].mean is None or _reaches(result, rows[0]):
+        return told
+    count, mean = len(rows[0].scores), words.score(rows[0].mean)
+    seeds = f"{count} seed{'s' * (count != 1)}"
+    return f"{told} Over the {seeds} of its row its mean, {mean}, does not: the search has other seeds too."
+
+
+def _reaches(result: CompareResult, row: CompareRow) -> bool:
+    target, sign = result.result.target, 1 if result.result.higher_is_better else -1
+    return target is not None and row.mean is not None and sign * (row.mean - target) >= 0
 
 
 def _probe_note(result: CompareResult) -> list[str]:
