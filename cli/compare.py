@@ -86,6 +86,8 @@ def run(
     """Resolve the methods, compare, report."""
     base, _ = resolve(layer(given), config, preset, apart=("methods", "at"))
     named, at = _named(config, methods, at)
+    if at is None and given.get("target") is not None:
+        raise SpecError("--target says what --at searches for: give --at too, say 0.9, or leave --target out")
     spec = _spec(base, named or default_methods(base), at)
     if not named:
         spec, left = fitting(spec)

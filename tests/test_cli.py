@@ -12,6 +12,7 @@ from intrinsic_cli.flags import FLAGS
 from records_fake import measured
 from typer.testing import CliRunner
 
+from intrinsic.errors import StoreError
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
 from intrinsic.spec import PROJECTION_NAMES
@@ -60,6 +61,49 @@ def test_threads_that_wait_let_others_run_unless_the_user_wants_it_otherwise(cli
     monkeypatch.setattr(command.os, "environ", dict(given))
     cli("--version")
     assert command.os.environ.get("GOMP_SPINCOUNT") == becomes
+
+
+def test_ctrl_c_is_said(cli, monkeypatch):
+    def stopped(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("intrinsic_cli.bench.bench", stopped)
+    assert cli("bench", "--quick") == (130, "", "intrinsic: interrupted\n")
+
+
+def test_a_bench_that_cannot_be_written_says_so_before_it_measures(cli, monkeypatch, tmp_path):
+    monkeypatch.setattr("intrinsic_cli.bench.bench", lambda *given: pytest.fail("it has measured"))
+    (tmp_path / "file").write_text("")
+    code, _, err = cli("bench", "--quick", "--output-dir", "file/below")
+    assert code == 2
+    assert err.startswith("intrinsic: cannot write to file/below")
+
+
+def test_a_bench_whose_files_find_no_room_is_shown_all_the_same(cli, monkeypatch):
+    """After ten minutes, on a disk that has become full."""
+
+    def full(*given):
+        raise StoreError("no space left")
+
+    shown = []
+    monkeypatch.setattr("intrinsic_cli.bench.bench", lambda *given: "what was measured")
+    monkeypatch.setattr("intrinsic_cli.bench.write_bench", full)
+    monkeypatch.setattr("intrinsic_cli.bench.show", lambda console, made: shown.append(made))
+    code, _, err = cli("bench", "--quick")
+    assert (code, err, shown) == (2, "intrinsic: no space left\n", ["what was measured"])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--target", "chance-corrected"], "--target says what --at searches for: give --at too"),
+        (["--methods", " "], "--methods names no method"),
+    ],
+)
+def test_what_would_change_nothing_in_a_comparison_is_refused(cli, given, told):
+    code, out, err = cli("compare", "--dry-run", *given)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"intrinsic: {told}")
 
 
 def test_help_lists_the_verbs(cli):

@@ -115,6 +115,7 @@ CONFIGS = [
     ("task: {name: mrpc, limitt: 5}", r"unknown setting in `task` 'limitt'; available: .*; did you mean 'limit'\?"),
     ("tsk: 3", r"unknown setting 'tsk'; available: .*; did you mean 'task'\?"),
     ("- a", r"must be a mapping such as --dry-run prints, got list"),
+    ("", r"must be a mapping such as --dry-run prints, got nothing"),
     ("a: [", r"is not YAML \(while parsing"),
     ("optim: {learning_rate: 3e-4}", r"chooses its learning rates: set baseline_rates and subspace_rates"),
     ("optim: {steps: -3}", r"--steps: input should be greater than or equal to 1, got -3 \(configuration c.yaml\)"),

@@ -207,3 +207,11 @@ def test_without_a_compiler_the_package_still_builds(tmp_path: Path) -> None:
     pytest.importorskip("setuptools")
     (tmp_path / "tree").mkdir()
     assert not kernels_in(build("wheel", copied(tmp_path / "tree"), tmp_path, CC="false"))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to compile experiments/kernels_parts.c with")
+def test_the_program_that_times_the_parts_of_a_block_still_compiles(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    source, headers = root / "experiments" / "kernels_parts.c", root / "intrinsic" / "kernels" / "csrc"
+    flags = ["-std=gnu11", "-Wno-psabi", "-fsyntax-only", "-I", str(headers), '-DSET="plain.c"']
+    subprocess.run(["gcc", *flags, str(source)], check=True, cwd=tmp_path)

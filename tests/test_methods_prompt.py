@@ -109,10 +109,10 @@ class TestStart:
 
     def test_one_that_leaves_no_room_is_refused_before_a_trial(self) -> None:
         """Laid by hand it is not: what calls the model may bring its own positions."""
-        model, spec = fresh("bert"), MethodSpec(name="prompt", options={"length": 40, "start": "random"})
-        with pytest.raises(SpecError, match="a prompt of 40 leaves no room for a token among the model's 40 positions"):
+        model, spec = fresh("bert"), MethodSpec(name="prompt", options={"length": 12, "start": "random"})
+        with pytest.raises(SpecError, match="a prompt of 12 leaves no room for a token among the model's 12 positions"):
             check_fit(model, spec)
-        check_fit(model, MethodSpec(name="prompt", options={"length": 39, "start": "random"}))
+        check_fit(model, MethodSpec(name="prompt", options={"length": 11, "start": "random"}))
 
     def test_text_gives_its_words_over_and_over(self, folders: dict[str, Any]) -> None:
         loaded = load(folders["gpt2"])

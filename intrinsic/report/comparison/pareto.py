@@ -196,7 +196,8 @@ def _levels(axes: Axes, marks: Marks) -> None:
         axes.axhspan(mean - half, mean + half, color=INK, alpha=0.08, linewidth=0, zorder=0)
     chance = outcome.chance if marks.chance_is_near else None
     given = (("target", outcome.target, "--"), ("chance", chance, ":"))
-    for place, (name, value, line) in enumerate(level for level in given if level[1] is not None):
+    levels = [(name, value, line) for name, value, line in given if value is not None]
+    for place, (name, value, line) in enumerate(levels):
         axes.axhline(value, color=GREY, linewidth=0.7, linestyle=line, zorder=1)
         axes.annotate(  # in its own line, which it breaks, and in its own column: lines may be as close as they like
             name, (0, value), xycoords=("axes fraction", "data"), xytext=(4 + place * LEVEL_ROOM, 0),
