@@ -40,7 +40,7 @@ def resolve(
     tree: Tree = PRESETS[start].model_dump()
     for layer in layers:
         tree = _merge(tree, _settled(layer))
-    spec = _validate(tree, config)
+    spec = _validate(tree, config, apart)
     _check_preset(preset, spec)
     check_settings(spec)
     _check_typed(flags, spec)
@@ -145,22 +145,22 @@ def _merge(below: Tree, above: Tree) -> Tree:
     return merged
 
 
-def _validate(tree: Tree, config: Path | None) -> MeasureSpec:
+def _validate(tree: Tree, config: Path | None, apart: Collection[str]) -> MeasureSpec:
     try:
         return MeasureSpec.model_validate(tree)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = f" (configuration {config})" if config is not None else ""
-        raise SpecError(_sentence(dict(problem)) + where) from error
+        raise SpecError(_sentence(dict(problem), apart) + where) from error
 
 
-def _sentence(problem: Tree) -> str:
-    """One pydantic error as: setting, expected, got."""
+def _sentence(problem: Tree, apart: Collection[str]) -> str:
+    """One pydantic error as: setting, expected, got. apart: what a file may hold besides a measurement's settings."""
     loc = [part for part in problem["loc"] if isinstance(part, str)]
     if problem["type"] == "extra_forbidden":
         *section, key = loc
         inside = f" in `{'.'.join(section)}`" if section else ""
-        return str(UnknownName(f"setting{inside}", key, _fields(section)))
+        return str(UnknownName(f"setting{inside}", key, [*_fields(section), *(apart if not section else ())]))
     if problem["type"] == "model_type":
         return f"{'.'.join(loc)}: expected a mapping of settings ({', '.join(_fields(loc))}), got {problem['input']!r}"
     flag = next((flag for flag in FLAGS if flag.path == ".".join(loc)), None)
