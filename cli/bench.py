@@ -12,6 +12,7 @@ from rich.text import Text
 
 from intrinsic.bench import DEVICES, Bench, bench, choose_plans
 from intrinsic.bench.files import write_bench
+from intrinsic.bench.peers import find_peers
 from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, facts, projection_rows, transform_rows
 from intrinsic.store.disk import prepare
 
@@ -26,6 +27,7 @@ def run(
 ) -> None:
     """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
     plans = choose_plans(device, quick=quick)
+    find_peers(ffht)
     prepare(output_dir)
     console = Console(highlight=False, markup=False)
     with console.status("starting") as status:

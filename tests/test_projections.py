@@ -311,7 +311,10 @@ def test_autocast_reaches_neither_the_projection_nor_its_adjoint(name: str) -> N
 
 def test_integers_of_numpy_are_integers() -> None:
     made, theta = make("hashed", np.int64(3), seed=np.uint64(7)), torch.randn(3)
-    assert torch.equal(made.forward(theta, np.int64(5), np.int32(9)), make("hashed", 3, seed=7).forward(theta, 5, 9))
+    plain, grad = make("hashed", 3, seed=7), torch.randn(9)
+    assert torch.equal(made.forward(theta, np.int64(5), np.int32(9)), plain.forward(theta, 5, 9))
+    assert torch.equal(made.weights(theta, [Piece(np.int64(5), np.int64(9))])[0], plain.forward(theta, 5, 9))
+    assert torch.equal(made.adjoint(grad, np.int64(5)), plain.adjoint(grad, 5))
 
 
 @pytest.mark.parametrize("d", [40_000, 1_000_000])

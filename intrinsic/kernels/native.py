@@ -48,7 +48,8 @@ def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[
 
 
 def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
-    """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed."""
+    """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed and where a
+    block's scale is multiplied in."""
     p = block_size(dim)
     return _adjoint(library.chosen().fastfood_adjoint, grads, keys, p, _fastfood_job(seed, dim, p))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Projection(ABC):
 
         A NaN or an infinity in theta reaches every row in which its column of P is not zero.
         """
-        return self.weights(theta, [Piece(whole(key), whole(n))])[0]
+        return self.weights(theta, [Piece(key, n)])[0]
 
     @final
     def adjoint(self, grad: Tensor, key: int) -> Tensor:
@@ -79,6 +80,7 @@ class Projection(ABC):
         Raises SpecError for theta of another shape or dtype, an empty piece, or a W_0 on another device.
         """
         self._check("theta", theta, self.subspace_dim)
+        pieces = [_plain(piece) for piece in pieces]
         for piece in pieces:
             self._check_piece(theta, piece)
         theta = theta.detach().contiguous().resolve_neg()
@@ -95,6 +97,7 @@ class Projection(ABC):
 
         Raises SpecError for gradients of other shapes or dtypes, of several dtypes or devices, and for none.
         """
+        keys = [whole(key) for key in keys]
         if not grads or len(grads) != len(keys):
             raise SpecError(f"expected one key for each of one or more gradients, got {len(grads)} and {len(keys)}")
         for grad, key in zip(grads, keys, strict=True):
@@ -203,6 +206,13 @@ def full_precision(like: Tensor) -> torch.autocast:
 def whole(value: Any) -> Any:
     """NumPy's integers as Python's, anything else as it is."""
     return int(value) if isinstance(value, np.integer) else value
+
+
+def _plain(piece: Piece) -> Piece:
+    """With Python's own integers, which ctypes takes."""
+    if type(piece.key) is type(piece.n) is int:
+        return piece
+    return replace(piece, key=whole(piece.key), n=whole(piece.n))
 
 
 def _is_whole(value: object) -> bool:

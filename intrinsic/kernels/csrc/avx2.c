@@ -1,4 +1,5 @@
-/* The kernels for AVX2, compiled for it whatever the compiler's own target is; dispatch.c asks the processor. */
+/* The kernels for AVX2 and FMA, compiled for them whatever the compiler's own target is; dispatch.c asks the processor.
+ * Products and sums must not be fused where they are not written so (-ffp-contract=off): all paths give the same bits. */
 
 #if defined(__x86_64__)
 #if defined(__clang__)

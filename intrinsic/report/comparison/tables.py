@@ -122,8 +122,10 @@ def smallest(result: CompareResult) -> Table:
 
 def _one_size(result: CompareResult) -> list[tuple[CompareRow, bool]]:
     """The methods of one size besides full fine-tuning that have a score, and whether it is enough."""
-    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full" and row.mean is not None]
-    return [] if result.result.target is None else [(row, _reaches(result, row)) for row in rows]
+    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full"]
+    if result.result.target is None:
+        return []
+    return [(row, _reaches(result, row.mean)) for row in rows if row.mean is not None]
 
 
 def _one_size_cells(row: CompareRow, reached: bool) -> tuple[str, ...]:
@@ -222,19 +224,20 @@ def notes(result: CompareResult) -> list[str]:
 
 
 def _search_note(result: CompareResult, found: SmallestSize) -> str:
-    """A size is found over all seeds of the search; its row, over those that all methods share, may disagree."""
+    """What the search says, from its own trials; and that the row of its size, from its own, says otherwise."""
     told = f"{found.label}: {found.search.message}"
     rows = [row for row in result.result.rows if (row.label, row.size) == (found.label, found.search.d)]
-    if not rows or rows[0].mean is None or _reaches(result, rows[0]):
+    if not rows or rows[0].mean is None or _reaches(result, rows[0].mean):
         return told
-    count, mean = len(rows[0].scores), words.score(rows[0].mean)
-    seeds = f"{count} seed{'s' * (count != 1)}"
-    return f"{told} Over the {seeds} of its row its mean, {mean}, does not: the search has other seeds too."
+    count = f"{len(rows[0].scores)} seed{'s' * (len(rows[0].scores) != 1)}"
+    return (
+        f"{told} In the table of scores its mean, {words.score(rows[0].mean)} over {count}, does not reach the target."
+    )
 
 
-def _reaches(result: CompareResult, row: CompareRow) -> bool:
+def _reaches(result: CompareResult, score: float) -> bool:
     target, sign = result.result.target, 1 if result.result.higher_is_better else -1
-    return target is not None and row.mean is not None and sign * (row.mean - target) >= 0
+    return target is not None and sign * (score - target) >= 0
 
 
 def _probe_note(result: CompareResult) -> list[str]:
