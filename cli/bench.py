@@ -27,7 +27,7 @@ def run(
 ) -> None:
     """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
     plans = choose_plans(device, quick=quick)
-    find_peers(ffht)
+    find_peers(ffht)  # refuses a wrong library before there is a folder
     prepare(output_dir)
     console = Console(highlight=False, markup=False)
     with console.status("starting") as status:

@@ -88,11 +88,7 @@ def run(
     named, at = _named(config, methods, at)
     if at is None and given.get("target") is not None:
         raise SpecError("--target says what --at searches for: give --at too, say 0.9, or leave --target out")
-    spec = _spec(base, named or default_methods(base), at)
-    if not named:
-        spec, left = fitting(spec)
-        if left:
-            typer.echo(f"left out, as {words.model(base)} lacks what they are laid over: {', '.join(left)}", err=True)
+    spec = _spec(base, named, at) if named else _usual(base, at)
     folder = output_dir or output_dir_for(base, "compare")
     if dry_run:
         check_writable(folder)
@@ -118,6 +114,14 @@ def _compare(spec: CompareSpec, folder: Path, jobs: int, command: str) -> None:
             "intrinsic: no trial of any method ended with a score; lower the rates, or see `status` above", err=True
         )
         raise typer.Exit(1)
+
+
+def _usual(base: MeasureSpec, at: Any) -> CompareSpec:
+    """Without names: METHODS, less those that the model lacks the parts for, which are told."""
+    spec, left = fitting(_spec(base, default_methods(base), at))
+    if left:
+        typer.echo(f"left out, as {words.model(base)} lacks what they are laid over: {', '.join(left)}", err=True)
+    return spec
 
 
 def default_methods(base: MeasureSpec) -> str:

@@ -1,6 +1,8 @@
 """Draw the figures and write the tables of recorded results again, by the program as it is. No trial runs.
 
-python experiments/again.py [NAME ...]     # all records of experiments/results without names
+    python experiments/again.py [NAME ...]
+
+Without names all records of experiments/results; those of scripts that draw their own figures are passed over.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ def main() -> None:
 
 
 def read(path: Path) -> MeasureResult | CompareResult | None:
-    """None for what is neither: the records of scripts that draw their own figures."""
+    """None for what is neither."""
     text = path.read_text()
     for kind in (MeasureResult, CompareResult):
         try:

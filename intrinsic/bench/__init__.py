@@ -72,11 +72,11 @@ def bench(plans: dict[str, Plan], ffht: Path | None = None, say: Callable[[str],
     """
     peers = find_peers(ffht)
     made = Bench(this_machine())
-    for kind, plan in plans.items():
-        device = torch.device(kind)
-        for step in (*_transform_steps(plan, device, peers), *_projection_steps(plan, device)):
-            say(step.label)
-            with kernels.only("auto"):
+    with kernels.only("auto"):
+        for kind, plan in plans.items():
+            device = torch.device(kind)
+            for step in (*_transform_steps(plan, device, peers), *_projection_steps(plan, device)):
+                say(step.label)
                 step.run(made)
     if "cuda" not in plans:
         made.not_measured.append("GPU: " + ("not asked for" if made.machine.devices else "none on this machine"))

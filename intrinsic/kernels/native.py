@@ -178,9 +178,9 @@ def fwht_(x: Tensor) -> Tensor:
     columns = max(1, part // (8 * threads * _TILE)) * _TILE
     chunks = parts + -(-part // columns)
     for row in x:
-        taken = bytearray(chunks)
+        taken = (ctypes.c_uint8 * chunks)()
         job = Transform(x=row.data_ptr(), rows=parts, p=part, chunk=columns, threads=threads)
-        job.taken = ctypes.addressof(ctypes.c_char.from_buffer(taken))
+        job.taken = ctypes.addressof(taken)
         library.run(kernels.fwht_parts, job, chunks)
     return x
 

@@ -7,7 +7,7 @@ from math import sqrt
 
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.plugins import Registry
-from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection, whole
+from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection, is_whole, whole
 from intrinsic.projections.dense import DenseProjection
 from intrinsic.projections.fastfood import FastfoodProjection
 from intrinsic.projections.hashed import HashedProjection
@@ -46,7 +46,7 @@ def make_projection(
     if name not in PROJECTIONS:
         raise UnknownName("projection", name, PROJECTIONS)
     full_dim = whole(full_dim)
-    if full_dim is not None and (not isinstance(full_dim, int) or isinstance(full_dim, bool) or full_dim < 1):
+    if full_dim is not None and (not is_whole(full_dim) or full_dim < 1):
         raise SpecError(f"full_dim must be the number of parameters that are projected, at least 1, got {full_dim!r}")
     if name == "sparse" and "density" not in options:
         options = {"density": 1 / sqrt(full_dim or subspace_dim)}

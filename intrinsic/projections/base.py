@@ -42,11 +42,11 @@ class Projection(ABC):
 
     def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         subspace_dim, seed, cache_bytes = whole(subspace_dim), whole(seed), whole(cache_bytes)
-        if not _is_whole(subspace_dim) or not 1 <= subspace_dim < MAX_DIM:
+        if not is_whole(subspace_dim) or not 1 <= subspace_dim < MAX_DIM:
             raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}: give another d")
-        if not _is_whole(seed) or not 0 <= seed < 2**64:
+        if not is_whole(seed) or not 0 <= seed < 2**64:
             raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}: give another seed")
-        if not _is_whole(cache_bytes) or cache_bytes < 0:
+        if not is_whole(cache_bytes) or cache_bytes < 0:
             raise SpecError(
                 f"cache_bytes must be an integer, 0 (no cache) or more, got {cache_bytes!r}: give 0 or leave it out"
             )
@@ -169,13 +169,13 @@ class Projection(ABC):
 
     @staticmethod
     def _check_key(key: int) -> None:
-        if not _is_whole(key) or not 0 <= key < 2**64:
+        if not is_whole(key) or not 0 <= key < 2**64:
             raise SpecError(f"a key must be an integer in [0, 2^64), got {key!r}: take intrinsic.seeds.name_key(name)")
 
     @classmethod
     def _check_piece(cls, theta: Tensor, piece: Piece) -> None:
         cls._check_key(piece.key)
-        if not _is_whole(piece.n) or piece.n < 1:
+        if not is_whole(piece.n) or piece.n < 1:
             raise SpecError(f"the projected length n must be an integer of at least 1, got {piece.n!r}: give another n")
         for what, given in (("lambda", piece.scale), ("W_0", piece.start)):
             if given is not None and not isinstance(given, Tensor):
@@ -215,7 +215,7 @@ def _plain(piece: Piece) -> Piece:
     return replace(piece, key=whole(piece.key), n=whole(piece.n))
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from intrinsic.kernels import gaussian_matrix
 from intrinsic.projections.base import Projection
-from intrinsic.projections.sums import product, transposed_product
+from intrinsic.projections.sums import transposed_product
 
 TILE_ENTRIES = 1 << 22
 
@@ -32,7 +32,7 @@ class DenseProjection(Projection):
     name: ClassVar[str] = "dense"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
-        return torch.cat([product(tile, theta) for _, tile in self._tiles(theta, key, n)])
+        return torch.cat([transposed_product(tile.T, theta).to(theta.dtype) for _, tile in self._tiles(theta, key, n)])
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
         total = torch.zeros(self.subspace_dim, dtype=torch.float64, device=grad.device)

@@ -10,19 +10,6 @@ ADDED_AT_ONCE = 512
 one by one: in float32 a million terms were wrong by 3e-5 of the gradient's norm."""
 
 
-def product(matrix: Tensor, theta: Tensor) -> Tensor:
-    """matrix theta, the sum over columns in float64 from one part to the next.
-
-    matrix [rows, d], theta [d]  ->  [rows], of theta's dtype.
-    """
-    if len(theta) <= ADDED_AT_ONCE:
-        return matrix @ theta
-    total = torch.zeros(len(matrix), dtype=torch.float64, device=theta.device)
-    for weights, part in zip(torch.split(matrix, ADDED_AT_ONCE, 1), torch.split(theta, ADDED_AT_ONCE), strict=True):
-        total += weights @ part
-    return total.to(theta.dtype)
-
-
 def transposed_product(matrix: Tensor, grad: Tensor) -> Tensor:
     """matrix^T grad, the sum over rows in float64 from one part to the next.
 

@@ -133,10 +133,10 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
 
 def _reaching(ledger: Ledger, d: int) -> str:
     """What is true of d, the estimate: its mean reaches the target, or the fit does and the mean does not."""
-    at = f"{ledger.words.letter}={d}"
-    if ledger.reached(d):
+    at, cell = f"{ledger.words.letter}={d}", ledger.cell(d)
+    if cell is None or ledger.reached(d):  # an estimate always has a cell
         return f"{at} reaches the target {ledger.target}"
-    mean = ledger.target.shown(next(cell.mean for cell in ledger.cells() if cell.d == d))
+    mean = ledger.target.shown(cell.mean)
     return f"the fitted curve reaches the target {ledger.target} at {at}, though the mean {mean} there does not"
 
 

@@ -226,13 +226,12 @@ def notes(result: CompareResult) -> list[str]:
 def _search_note(result: CompareResult, found: SmallestSize) -> str:
     """What the search says, from its own trials; and that the row of its size, from its own, says otherwise."""
     told = f"{found.label}: {found.search.message}"
-    rows = [row for row in result.result.rows if (row.label, row.size) == (found.label, found.search.d)]
-    if not rows or rows[0].mean is None or _reaches(result, rows[0].mean):
+    size = (found.label, found.search.d)
+    row = next((row for row in result.result.rows if (row.label, row.size) == size), None)
+    if row is None or row.mean is None or _reaches(result, row.mean):
         return told
-    count = f"{len(rows[0].scores)} seed{'s' * (len(rows[0].scores) != 1)}"
-    return (
-        f"{told} In the table of scores its mean, {words.score(rows[0].mean)} over {count}, does not reach the target."
-    )
+    seeds = f"{len(row.scores)} seed{'s' * (len(row.scores) != 1)}"
+    return f"{told} In the table of scores its mean, {words.score(row.mean)} over {seeds}, does not reach the target."
 
 
 def _reaches(result: CompareResult, score: float) -> bool:
