@@ -41,7 +41,7 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "intrinsic needs Python 3.11 or newer, got " + sys.version.split()[0] + "; call make with PYTHON=python3.12, say")'
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp an extra; a change of the pins or of the dependencies installs again.
-$(VENV)/.%: pyproject.toml constraints.txt | $(BIN)/python
+# One stamp an extra; a change of the pins, of the dependencies or of the kernels in C installs again.
+$(VENV)/.%: pyproject.toml constraints.txt $(wildcard intrinsic/kernels/csrc/*) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	@touch $@

@@ -3,8 +3,12 @@
     python experiments/step_cost.py [--rounds 7] [--layers 6] [--batch 32] [--length 64]
 
 Real MiniLM (extra `offline`), random tokens, AdamW as in intrinsic.training; a step is forward, backward,
-clipping and update. Writes experiments/step_cost.md and .json: medians over the rounds, and the median of the
-ratios round by round, which holds when the machine's speed drifts; and what of a step passes in P and its adjoint.
+clipping and update. Each method has a process of its own, as each trial of `intrinsic` has: in a common one the memory
+that a step of full fine-tuning gives back serves the next method's step, and neither takes the time that it takes
+alone. They work in turns of three steps, the first of which is not counted: the caches hold the others' numbers then.
+
+Writes experiments/step_cost.md and .json: medians over the rounds, and the median of the ratios round by round, which
+holds when the machine's speed drifts; and what of a step passes in P and its adjoint.
 """
 
 from __future__ import annotations
@@ -13,9 +17,12 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import torch
@@ -29,6 +36,8 @@ from intrinsic.training import make_optimizer
 
 HERE = Path(__file__).parent
 FULL = "full"
+COUNTED = 2
+"""Steps of a turn, after one that is not."""
 
 
 def methods() -> dict[str, MethodSpec]:
@@ -83,17 +92,39 @@ class Stepper:
         return time.perf_counter() - start, self.projected
 
 
+_stepper: Stepper
+"""This process's own."""
+
+
+def _start(spec: MethodSpec, given: argparse.Namespace) -> None:
+    global _stepper
+    _stepper = Stepper(spec, given)
+
+
+def _turn() -> tuple[float, float]:
+    """Seconds of a step and of it in the projection, means of a turn's counted steps."""
+    took = [_stepper.seconds() for _ in range(1 + COUNTED)][1:]
+    return mean(step for step, _ in took), mean(part for _, part in took)
+
+
 Times = dict[str, list[tuple[float, float]]]
 
 
 def measure(given: argparse.Namespace) -> Times:
-    steppers = {name: Stepper(spec, given) for name, spec in methods().items()}
-    times: Times = {name: [] for name in steppers}
-    for turn in range(given.rounds + 1):
-        for name, stepper in steppers.items():
-            took = stepper.seconds()
-            if turn:  # the first round compiles and warms up
-                times[name].append(took)
+    """One method computes at a time; the others' processes sleep."""
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(
+                ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_start, initargs=(spec, given))
+            )
+            for name, spec in methods().items()
+        }
+        times: Times = {name: [] for name in processes}
+        for turn in range(given.rounds + 1):
+            for name, process in processes.items():
+                took = process.submit(_turn).result()
+                if turn:  # the first round loads the model and warms up
+                    times[name].append(took)
     return times
 
 
@@ -113,7 +144,7 @@ def table(times: Times, given: argparse.Namespace) -> str:
             "",
             f"MiniLM, {given.layers} layers, all parameters, batch {given.batch} x {given.length} tokens, float32, "
             f"{torch.get_num_threads()} threads, {processor()}, torch {torch.__version__}, "
-            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. "
+            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds of {COUNTED} steps, a process for each method. "
             f"Command: `python experiments/step_cost.py --rounds {given.rounds}`.",
             "",
             "The last two columns: time in P and its adjoint over the method's own step, and over full fine-tuning's",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -13,6 +13,7 @@ from torch import Tensor
 from intrinsic import kernels
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.kernels import library, reference
+from intrinsic.kernels.chunks import ROWS_A_UNIT
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import Projection, make_projection
 
@@ -21,7 +22,7 @@ PATHS = ["reference", "numba", *(f"native {name}" for name in library.available(
 FAST = PATHS[1:]
 SIZES = (1, 7, 384, 1000, 5000, 70001)
 DIMS = {
-    "fastfood": (1, 5, 100, 128, 129, 1000, 5000, 70000),
+    "fastfood": (1, 2, 3, 5, 20, 64, 100, 128, 129, 1000, 5000, 70000),
     "hashed": (1, 3, 100, 1000, 70000),
     "sparse": (1, 3, 100, 1000, 70000),
     "dense": (1, 5, 129),
@@ -121,6 +122,49 @@ def test_the_number_of_threads_changes_no_bit(name: str, path: str) -> None:
         torch.set_num_threads(1)
     assert same(made[1], made[0])
     assert same(made[2], made[0])
+
+
+@pytest.fixture
+def last_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
+    """Has the C kernels take a tensor for the last rows of one that no memory holds, which begin at `row`."""
+
+    def begin_at(row: int, unit: int) -> None:
+        run = library.run
+
+        def moved(kernel: int, job: library.Job, chunks: int) -> None:
+            tasks = (library.Task * job.task_count).from_address(job.tasks)
+            before = [(task.first_chunk, task.start, task.out, task.n) for task in tasks]
+            for task in tasks:
+                task.chunk_units = 1 << (task.chunk_units - 1).bit_length()  # all in one chunk, still
+                task.first_chunk -= row // (unit * task.chunk_units)
+                task.start, task.out = (place and (place - 4 * row) % 2**64 for place in (task.start, task.out))
+                task.n += row
+            run(kernel, job, chunks)
+            for task, held in zip(tasks, before, strict=True):
+                task.first_chunk, task.start, task.out, task.n = held
+
+        monkeypatch.setattr(library, "run", moved)
+
+    return begin_at
+
+
+@pytest.mark.parametrize("instructions", library.available())
+@pytest.mark.parametrize(("name", "d"), [("fastfood", 2), ("fastfood", 50), ("fastfood", 1000), ("hashed", 100)])
+def test_rows_past_two_to_the_forty(
+    name: str, d: int, instructions: str, last_rows: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counters of more than 32 bits: against the reference with its own counters moved as far."""
+    p, row = reference.block_size(d), 2**40
+    blocks, units = row // p, max(1, p // 4)
+    moved = {0: row // 4} if name == "hashed" else {0: blocks * units, 1: 4 * blocks}
+    philox, theta, grad = reference.philox, randn(d), randn(3000)
+    with kernels.only("reference"), monkeypatch.context() as patched:
+        patched.setattr(reference, "philox", lambda i, seed, key, stream: philox(i + moved[stream], seed, key, stream))
+        weights, pulled = make(name, d).forward(theta, KEY, 3000), make(name, d).adjoint(grad.double(), KEY)
+    last_rows(row, p if name == "fastfood" and p >= 128 else ROWS_A_UNIT)
+    with using(f"native {instructions}"):
+        assert torch.equal(make(name, d).forward(theta, KEY, 3000), weights)
+        assert float((make(name, d).adjoint(grad, KEY) - pulled).norm() / grad.norm()) < 1e-6
 
 
 @pytest.mark.parametrize("path", FAST)

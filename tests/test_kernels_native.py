@@ -45,7 +45,7 @@ def test_where_there_is_a_compiler_there_are_kernels() -> None:
 @built
 def test_what_the_c_kernels_leave_goes_to_numba() -> None:
     assert served_by("fastfood_forward", torch.float64) == "intrinsic.kernels.cpu"
-    assert served_by("fastfood_forward", dim=64) == "intrinsic.kernels.cpu"
+    assert all(served_by("fastfood_adjoint", dim=d) == "intrinsic.kernels.native" for d in (1, 64, 65))
     assert served_by("sparse_forward", torch.float64) == "reference"
     assert kernels.find("fastfood_forward", torch.device("meta"), torch.float32, 1000) is None
 
@@ -66,6 +66,23 @@ def test_the_widest_set_serves_with_gathers_or_with_loads_as_the_trial_says(monk
 @built
 def test_a_set_that_is_not_there_is_never_the_fastest() -> None:
     assert library._lookup_seconds("plain-loads") == float("inf")
+
+
+OTHER_VERSION = """
+import warnings
+from intrinsic.kernels import library
+library._own_sizes = lambda own=library._own_sizes(): own + 8
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    print(library.available(), len(said), said[0].message)
+"""
+
+
+@built
+def test_kernels_of_another_version_are_left_out() -> None:
+    said = python(OTHER_VERSION)
+    assert said.startswith("[] 1 the C kernels in ")
+    assert "were built from another version and are left out: install the package again" in said
 
 
 def test_without_the_library_numba_serves(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The kernels on CPU, compiled by numba: randomness is made in the loop, nothing is stored.
 
-For what `native` does not serve: float64, blocks of p < 128, and machines on which it could not be built.
+For what `native` does not serve: float64, and machines on which it could not be built.
 
 Work is cut into chunks of blocks (or rows) that threads take in turn; numba releases the interpreter lock, so
 plain Python threads suffice, as many as torch.get_num_threads() allows. Forward results are written to

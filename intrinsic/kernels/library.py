@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -106,8 +107,8 @@ class Transform(ctypes.Structure):
 
 
 _KERNELS = (
-    *("fastfood_forward", "fastfood_adjoint", "hashed_forward", "hashed_adjoint", "sparse_forward", "sparse_adjoint"),
-    *("gaussians", "fwht", "fwht_parts"),
+    *("fastfood_forward", "fastfood_adjoint", "small_forward", "small_adjoint", "hashed_forward", "hashed_adjoint"),
+    *("sparse_forward", "sparse_adjoint", "gaussians", "fwht", "fwht_parts"),
 )
 
 
@@ -121,11 +122,19 @@ class _Kernels(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    """The compiled kernels, or None where they were not built."""
+    """The compiled kernels, or None where they were not built, or from other sources than these."""
     spec = importlib.util.find_spec("intrinsic.kernels._native")
     if spec is None or spec.origin is None:
         return None
     library = ctypes.CDLL(spec.origin)
+    if _sizes(library) != _own_sizes():
+        warnings.warn(
+            f"the C kernels in {spec.origin} were built from another version and are left out: install the package "
+            "again, with `pip install`, to build them anew",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
     library.intrinsic_kernels.restype = ctypes.POINTER(_Kernels)
     library.intrinsic_kernels.argtypes = [ctypes.c_char_p]
     library.intrinsic_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int]
@@ -134,6 +143,22 @@ def _library() -> Any:
     if not _in_child:
         library.intrinsic_use_threads(_torchs_threads())
     return library
+
+
+def _sizes(library: Any) -> int:
+    """Of all that passes between Python and C, as the library has them; 0 where it cannot say."""
+    ask = getattr(library, "intrinsic_sizes", None)
+    if ask is None:
+        return 0
+    ask.restype = ctypes.c_uint64
+    return int(ask())
+
+
+def _own_sizes() -> int:
+    together = 0
+    for structure in (Task, Job, Fill, Transform, _Kernels):
+        together = together * 1024 + ctypes.sizeof(structure)
+    return together
 
 
 def _torchs_threads() -> int | None:

@@ -25,15 +25,14 @@ _OPERATIONS = (
     *("gaussians", "fwht_"),
 )
 _LEAST_BLOCK = 128
+"""Of Fastfood; smaller ones have kernels of their own, which take as many at once as fill a unit."""
 _TOTALS = 1 << 25
 """Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
 
 
 def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:
     """Whether this backend has `operation` for tensors of this device and dtype, and this subspace dimension."""
-    if operation not in _OPERATIONS or device.type != "cpu" or dtype != torch.float32 or not library.available():
-        return False
-    return not operation.startswith("fastfood") or block_size(dim) >= _LEAST_BLOCK
+    return operation in _OPERATIONS and device.type == "cpu" and dtype == torch.float32 and bool(library.available())
 
 
 # ---------------------------------------------------------------------- projections
@@ -44,14 +43,21 @@ def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[
     p = block_size(theta.numel())
     padded = torch.zeros(p)
     padded[: theta.numel()] = theta
-    return _forward(library.chosen().fastfood_forward, padded, p, pieces, _fastfood_job(seed, theta.numel(), p))
+    job = _fastfood_job(seed, theta.numel(), p)
+    if p < _LEAST_BLOCK:
+        return _forward(library.chosen().small_forward, padded, ROWS_A_UNIT, pieces, job)
+    return _forward(library.chosen().fastfood_forward, padded, p, pieces, job)
 
 
 def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
     """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed and where a
     block's scale is multiplied in."""
     p = block_size(dim)
-    return _adjoint(library.chosen().fastfood_adjoint, grads, keys, p, _fastfood_job(seed, dim, p))
+    job = _fastfood_job(seed, dim, p)
+    if p < _LEAST_BLOCK:
+        job.stride = ROWS_A_UNIT
+        return _adjoint(library.chosen().small_adjoint, grads, keys, ROWS_A_UNIT, job, ROWS_A_UNIT // p)
+    return _adjoint(library.chosen().fastfood_adjoint, grads, keys, p, job)
 
 
 def _fastfood_job(seed: int, dim: int, p: int) -> Job:
@@ -117,21 +123,22 @@ def _forward(kernel: int, theta: Tensor, unit: int, pieces: Sequence[Piece], job
     ]
 
 
-def _adjoint(kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: Job) -> Tensor:
+def _adjoint(kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: Job, apart: int = 1) -> Tensor:
+    """apart: how many sums of each number a chunk has, side by side."""
     pulled = torch.empty(len(grads), job.dim)
     first, held = 0, 0
     for i, grad in enumerate(grads):
         sums = -(-grad.numel() // (unit * adjoint_size(grad.numel(), unit)))
         if i > first and (held + sums) * job.stride > _TOTALS:
-            _adjoint_at_once(kernel, grads[first:i], keys[first:i], unit, job, pulled[first:i])
+            _adjoint_at_once(kernel, grads[first:i], keys[first:i], unit, job, apart, pulled[first:i])
             first, held = i, 0
         held += sums
-    _adjoint_at_once(kernel, grads[first:], keys[first:], unit, job, pulled[first:])
+    _adjoint_at_once(kernel, grads[first:], keys[first:], unit, job, apart, pulled[first:])
     return pulled
 
 
 def _adjoint_at_once(
-    kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: Job, pulled: Tensor
+    kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: Job, apart: int, pulled: Tensor
 ) -> None:
     tasks = (Task * len(grads))()
     ends: list[int] = []
@@ -144,7 +151,8 @@ def _adjoint_at_once(
     job.totals = totals.ctypes.data
     _run(kernel, job, tasks, ends[-1])
     for row, task, end in zip(pulled.numpy(), tasks, ends, strict=True):
-        row[:] = np.add.reduce(totals[task.first_chunk : end, : job.dim], axis=0)  # in the chunks' order
+        held = totals[task.first_chunk : end, : job.dim * apart]
+        row[:] = np.add.reduce(held, axis=0).reshape(-1, apart).sum(axis=1)  # in the chunks' order
 
 
 def _run(kernel: int, job: Job, tasks: Any, chunks: int) -> None:

@@ -5,8 +5,9 @@
 #include "fwht.h"
 #include "fastfood.h"
 #include "rows.h"
+#include "small_blocks.h"
 
 #define TABLE(name) \
-    const struct kernels name = {fastfood_forward, fastfood_adjoint, hashed_forward, hashed_adjoint, sparse_forward, \
-                                 sparse_adjoint, gaussians, fwht, fwht_parts, column_rows, \
-                                 lookup_seconds};
+    const struct kernels name = {fastfood_forward, fastfood_adjoint, small_forward, small_adjoint, hashed_forward, \
+                                 hashed_adjoint, sparse_forward, sparse_adjoint, gaussians, fwht, fwht_parts, \
+                                 column_rows, lookup_seconds};

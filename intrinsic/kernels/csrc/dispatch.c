@@ -7,6 +7,15 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MOST_THREADS 256
 
+/* The sizes of what passes between Python and C: those of another version differ, but for some that only moved. */
+EXPORT uint64_t intrinsic_sizes(void) {
+    const uint64_t sizes[] = {sizeof(struct task), sizeof(struct job), sizeof(struct fill), sizeof(struct transform),
+                              sizeof(struct kernels)};
+    uint64_t all = 0;
+    for (int i = 0; i < 5; i++) all = all * 1024 + sizes[i];
+    return all;
+}
+
 /* The kernels called `name` (avx512, avx2, either with -loads, or plain); NULL where the processor, or this build, has
  * none. */
 EXPORT const struct kernels *intrinsic_kernels(const char *name) {

@@ -192,11 +192,9 @@ static void forward_block(struct block *b, const struct task *t, int64_t j) {
     if (rows < b->p) memcpy(t->out + row, b->u, sizeof(float) * (size_t)rows);
 }
 
-/* total += B u in double precision, for the first d entries rounded up to half a vector */
-INLINE void close_adjoint(const struct block *b, double *total) {
-    const uint32_t *words = b->words;
-    const float *from = b->u;
-    for (int64_t i = 0, d = b->job->dim; i < d; i += LANES / 2) {
+/* total += B u in double precision, n numbers rounded up to half a vector */
+INLINE void add_signed(const uint32_t *words, const float *from, int64_t n, double *total) {
+    for (int64_t i = 0; i < n; i += LANES / 2) {
         half_vi sign = *(const half_vi *)(words + i) & SIGN;
         half_vf u = (half_vf)(*(const half_vi *)(from + i) ^ sign);
         *(half_vd *)(total + i) += __builtin_convertvector(u, half_vd);
@@ -220,7 +218,7 @@ static void adjoint_block(struct block *b, const struct task *t, int64_t j, doub
     for (int64_t i = 0; i < b->p; i += LANES)
         STORE(b->u + i, found(b->v, (const uint32_t *)b->u + i, 0, 32) * block_scale);
     fwht_one(b->u, b->p);
-    close_adjoint(b, total);
+    add_signed(b->words, b->u, b->job->dim, total);
 }
 
 static int fastfood(struct job *job, int adjoint) {

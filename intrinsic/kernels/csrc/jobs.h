@@ -40,8 +40,9 @@ static float *scratch(int64_t floats) {
 
 typedef uint32_t __attribute__((may_alias)) bits; /* of a float */
 
-/* Whether x is all +0. Where it is not, the first few numbers mostly tell. */
+/* Whether the n >= 1 numbers x are all +0. Where they are not, the first one mostly tells. */
 static int all_zero(const float *x, int64_t n) {
+    if (((const bits *)x)[0]) return 0;
     for (int64_t i = 0; i < n;) {
         uint32_t set = 0;
         for (int64_t stop = i + 16 * LANES; i < n && i < stop; i++) set |= ((const bits *)x)[i];

@@ -24,6 +24,8 @@ INLINE half_vd high_doubles(vf x) { return (half_vd)_mm256_cvtps_pd(_mm256_extra
 
 INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
+INLINE half_vd roots(half_vd x) { return (half_vd)_mm256_sqrt_pd((__m256d)x); }
+
 INLINE vq mul_even(vi a, vi b) { return (vq)_mm256_mul_epu32((__m256i)a, (__m256i)b); }
 
 INLINE vi odd_to_even(vi a) { return (vi)_mm256_srli_epi64((__m256i)a, 32); }

@@ -27,6 +27,8 @@ INLINE half_vd plus_square(half_vd sum, half_vd x) {
     return (half_vd)_mm512_fmadd_pd((__m512d)x, (__m512d)x, (__m512d)sum);
 }
 
+INLINE half_vd roots(half_vd x) { return (half_vd)_mm512_sqrt_pd((__m512d)x); }
+
 INLINE vq mul_even(vi a, vi b) { return (vq)_mm512_mul_epu32((__m512i)a, (__m512i)b); }
 
 INLINE vi odd_to_even(vi a) { return (vi)_mm512_shuffle_epi32((__m512i)a, _MM_PERM_DDBB); }

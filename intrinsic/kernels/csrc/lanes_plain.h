@@ -21,6 +21,8 @@ INLINE half_vd high_doubles(vf x) { return (half_vd){x[2], x[3]}; }
 
 INLINE half_vd plus_square(half_vd sum, half_vd x) { return sum + x * x; }
 
+INLINE half_vd roots(half_vd x) { return (half_vd){sqrt(x[0]), sqrt(x[1])}; }
+
 INLINE vq mul_even(vi a, vi b) { return (vq){(uint64_t)a[0] * b[0], (uint64_t)a[2] * b[2]}; }
 
 INLINE vi odd_to_even(vi a) { return (vi)((vq)a >> 32); }

@@ -80,6 +80,8 @@ struct transform {
 struct kernels {
     int (*fastfood_forward)(struct job *);
     int (*fastfood_adjoint)(struct job *);
+    int (*small_forward)(struct job *); /* of Fastfood, p < 128 */
+    int (*small_adjoint)(struct job *);
     int (*hashed_forward)(struct job *);
     int (*hashed_adjoint)(struct job *);
     int (*sparse_forward)(struct job *);

@@ -67,15 +67,21 @@ INLINE void two_rounds(vi low, const struct opening *o, vi c[4]) {
     c[3] = o->then3;
 }
 
-/* Counters first, first + 1, ... of the stream that `o` opens, groups * LANES of them, whose high word is the same. */
-INLINE void philox_run(int groups, uint64_t first, const struct opening *o, const struct stream *s, vi (*out)[4]) {
+/* Any counters of the stream that `o` opens, by their low words; groups * LANES of them. */
+INLINE void philox_at(int groups, const vi *low, const struct opening *o, const struct stream *s, vi (*out)[4]) {
     struct state x[GROUPS];
     UNROLL for (int g = 0; g < groups; g++) {
-        vi low = counting_from((uint32_t)first + (uint32_t)(g * LANES));
-        two_rounds(low, o, x[g].even);
-        two_rounds(odd_to_even(low), o, x[g].odd);
+        two_rounds(low[g], o, x[g].even);
+        two_rounds(odd_to_even(low[g]), o, x[g].odd);
     }
     rounds_from(2, groups, x, s, out);
+}
+
+/* Counters first, first + 1, ..., whose high word is the same. */
+INLINE void philox_run(int groups, uint64_t first, const struct opening *o, const struct stream *s, vi (*out)[4]) {
+    vi low[GROUPS];
+    UNROLL for (int g = 0; g < groups; g++) low[g] = counting_from((uint32_t)first + (uint32_t)(g * LANES));
+    philox_at(groups, low, o, s, out);
 }
 
 /* Words 4 first, ..., 4 (first + counters) - 1 of a stream, in order; counters is a multiple of LANES, and LANES counters
