@@ -39,7 +39,7 @@ class Plan:
     """On the CPU, every way to compute it is measured."""
 
 
-_DIMS = (100, 1000, 10_000, 30_000)
+_DIMS = (10, 100, 1000, 10_000, 30_000)
 PLANS: dict[tuple[str, bool], Plan] = {
     ("cpu", False): Plan(
         ((16_384, 1024), (1, 1 << 20), (1, 1 << 24), (1, 1 << 27)),

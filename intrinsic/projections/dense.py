@@ -15,6 +15,8 @@ from intrinsic.projections.base import Projection
 from intrinsic.projections.sums import transposed_product
 
 TILE_ENTRIES = 1 << 22
+CPU_TILE_ENTRIES = 1 << 20
+"""4 MiB of float32: larger tiles get fresh pages from the system each time, which cost more than their numbers."""
 
 
 @final
@@ -25,7 +27,7 @@ class DenseProjection(Projection):
     e div 2 of stream 0 (word m is lane m mod 4 of counter m div 4) as an index into the 65536 gaussian
     quantiles of `intrinsic.kernels.tables`.
 
-    P is made in tiles of rows, about 2^22 entries each; a tile that fits the cache is kept. Deviation
+    P is made in tiles of rows, 2^22 entries each, 2^20 on the CPU; a tile that fits the cache is kept. Deviation
     from the ideal law: 65536 levels, no value beyond 4.33 standard deviations.
     """
 
@@ -41,7 +43,8 @@ class DenseProjection(Projection):
         return total.to(grad.dtype)
 
     def _tiles(self, like: Tensor, key: int, n: int) -> Iterator[tuple[int, Tensor]]:
-        height = max(1, TILE_ENTRIES // self.subspace_dim)
+        entries = CPU_TILE_ENTRIES if like.device.type == "cpu" else TILE_ENTRIES
+        height = max(1, entries // self.subspace_dim)
         for start in range(0, n, height):
             build = partial(self._tile, like, key, start, min(height, n - start))
             yield start, self._cached((key, n, start, like.device, like.dtype), build)[0]
@@ -49,4 +52,4 @@ class DenseProjection(Projection):
     def _tile(self, like: Tensor, key: int, start: int, rows: int) -> tuple[Tensor]:
         d = self.subspace_dim
         entries = gaussian_matrix(self.seed, key, 0, start * d, (rows, d), like.device, like.dtype)
-        return (entries / sqrt(d),)
+        return (entries.div_(sqrt(d)),)

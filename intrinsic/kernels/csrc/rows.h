@@ -2,6 +2,8 @@
  * Specified in intrinsic/projections/{hashed,sparse,dense}.py. */
 
 #define UNIT 1024   /* rows of one unit */
+#define FEW 32      /* numbers so few that neighbouring rows often add to one of them, and would wait for each other */
+#define APART 8     /* sums of each of them: row r adds to the r mod APART'th */
 #define PENDING 512 /* sparse: entries whose words are made together */
 
 /* One unit: rows `row` ... row + rows - 1 of a tensor, rows <= UNIT. */
@@ -32,6 +34,13 @@ static void hashed_unit_forward(const struct unit *u) {
         memcpy(out, made, sizeof(float) * (size_t)u->rows);
 }
 
+INLINE void add_to_few(const uint32_t *column, const float *value, int64_t rows, int64_t d, double *total) {
+    double sums[FEW * APART] = {0};
+    for (int64_t i = 0; i < rows; i++) sums[column[i] * APART + (uint32_t)i % APART] += value[i];
+    for (int64_t c = 0; c < d; c++)
+        for (int k = 0; k < APART; k++) total[c] += sums[c * APART + k];
+}
+
 static void hashed_unit_adjoint(const struct unit *u) {
     uint32_t w[UNIT] __attribute__((aligned(64))), column[UNIT] __attribute__((aligned(64)));
     float value[UNIT] __attribute__((aligned(64)));
@@ -44,6 +53,10 @@ static void hashed_unit_adjoint(const struct unit *u) {
         vi word = LOAD_WORDS(w + i);
         STORE_WORDS(column + i, column_of(word, u->job->dim));
         STORE_WORDS(value + i, LOAD_WORDS(value + i) ^ (word & SIGN));
+    }
+    if (u->job->dim <= FEW) {
+        add_to_few(column, value, u->rows, u->job->dim, total);
+        return;
     }
     for (int64_t i = 0, rows = u->rows; i < rows; i++) total[column[i]] += value[i];
 }
