@@ -4,6 +4,7 @@
 #define PERMUTATION_ROUNDS 4
 #define WORDS_A_BLOCK 16 /* of a permutation */
 #define BLOCKS_A_RUN (4 * LANES / WORDS_A_BLOCK)
+#define AHEAD 1024 /* rows: memory answers later than a shorter block takes, so what is fetched lies further ahead */
 #define FIXED_POINT 65536.0
 #define EXACT (1 << 17) /* gaussians whose squares sum to less than 2^21 */
 #define NARROW (1 << 16) /* the largest p whose positions fit 16 bits */
@@ -176,7 +177,8 @@ static void forward_block(struct block *b, const struct task *t, int64_t j) {
     int64_t row = j * b->p, rows = t->n - row < b->p ? t->n - row : b->p;
     const float *start = t->start ? t->start + row : NULL;
     float *out = t->out + row;
-    open_block(b, j, b->job->theta, start, out);
+    int64_t ahead = b->p < AHEAD ? AHEAD : 0;
+    open_block(b, j, b->job->theta, start ? start + ahead : NULL, out + ahead);
     fwht_one(b->u, b->p);
     places_of(b, 0, (uint32_t *)b->v);
     float block_scale = apply_gaussians(b, b->u);
@@ -205,7 +207,7 @@ static void adjoint_block(struct block *b, const struct task *t, int64_t j, doub
     int64_t row = j * b->p, rows = t->n - row < b->p ? t->n - row : b->p;
     const float *grad = t->start + row;
     if (all_zero(grad, rows)) return; /* rows of an embedding that no token has touched */
-    open_block(b, j, NULL, grad + b->p, NULL);
+    open_block(b, j, NULL, grad + (b->p < AHEAD ? AHEAD : b->p), NULL);
     if (rows < b->p) {
         memcpy(b->u, grad, sizeof(float) * (size_t)rows);
         memset(b->u + rows, 0, sizeof(float) * (size_t)(b->p - rows));
