@@ -42,6 +42,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp an extra; a change of the pins, of the dependencies or of the kernels in C installs again.
-$(VENV)/.%: pyproject.toml constraints.txt $(wildcard intrinsic/kernels/csrc/*) | $(BIN)/python
+$(VENV)/.%: pyproject.toml constraints.txt $(wildcard intrinsic/kernels/csrc/*.[ch]) | $(BIN)/python
+	@rm -f intrinsic/kernels/_native*.so  # were they not to compile any more, the old ones would stay
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
 	@touch $@

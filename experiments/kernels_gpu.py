@@ -91,7 +91,7 @@ def products(device: torch.device, seconds: float) -> Iterator[Product]:
 
 def product(name: str, d: int, start: Tensor, grad: Tensor, seconds: float) -> Product:
     device = start.device
-    forward, adjoint = (kernels.find(f"{name}_{way}", device, torch.float32, d) for way in ("forward", "adjoint"))
+    forward, adjoint = (kernels.find(f"{name}_{way}", device, torch.float32) for way in ("forward", "adjoint"))
     if forward is None or adjoint is None:
         raise SystemExit("the GPU kernels are not there: install triton 3.6 or newer")
     theta = torch.randn(d, device=device)

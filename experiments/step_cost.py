@@ -6,6 +6,7 @@ Real MiniLM (extra `offline`), random tokens, AdamW as in intrinsic.training; a 
 clipping and update. Each method has a process of its own, as each trial of `intrinsic` has: in a common one the memory
 that a step of full fine-tuning gives back serves the next method's step, and neither takes the time that it takes
 alone. They work in turns of three steps, the first of which is not counted: the caches hold the others' numbers then.
+Who begins moves on by one from round to round.
 
 Writes experiments/step_cost.md and .json: medians over the rounds, and the median of the ratios round by round, which
 holds when the machine's speed drifts; and what of a step passes in P and its adjoint.
@@ -121,7 +122,8 @@ def measure(given: argparse.Namespace) -> Times:
         }
         times: Times = {name: [] for name in processes}
         for turn in range(given.rounds + 1):
-            for name, process in processes.items():
+            first = turn % len(processes)
+            for name, process in [*processes.items()][first:] + [*processes.items()][:first]:
                 took = process.submit(_turn).result()
                 if turn:  # the first round loads the model and warms up
                     times[name].append(took)
@@ -144,8 +146,11 @@ def table(times: Times, given: argparse.Namespace) -> str:
             "",
             f"MiniLM, {given.layers} layers, all parameters, batch {given.batch} x {given.length} tokens, float32, "
             f"{torch.get_num_threads()} threads, {processor()}, torch {torch.__version__}, "
-            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds of {COUNTED} steps, a process for each method. "
+            f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. "
             f"Command: `python experiments/step_cost.py --rounds {given.rounds}`.",
+            "",
+            f"Each method in a process of its own; they work in turn, {1 + COUNTED} steps a round, of which the first is",
+            "not counted; a round's number is the mean of the others. A round's ratios share what full fine-tuning took.",
             "",
             "The last two columns: time in P and its adjoint over the method's own step, and over full fine-tuning's",
             "step of the same round; medians of the rounds.",
@@ -168,7 +173,11 @@ def main() -> None:
     text = table(times, given)
     print(text)
     seconds = {name: {"step": [s for s, _ in took], "projection": [p for _, p in took]} for name, took in times.items()}
-    record: dict[str, Any] = {"settings": vars(given), "threads": torch.get_num_threads(), "seconds": seconds}
+    record: dict[str, Any] = {
+        "settings": {**vars(given), "counted": COUNTED},
+        "threads": torch.get_num_threads(),
+        "seconds": seconds,
+    }
     (HERE / "step_cost.md").write_text(text)
     (HERE / "step_cost.json").write_text(json.dumps(record, indent=1) + "\n")
 

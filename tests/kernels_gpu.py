@@ -33,7 +33,7 @@ def _triton() -> Iterator[None]:
     """Every test asks Triton, and fails where the reference would answer for it."""
     with kernels.only("triton"):
         for operation in gpu.OPERATIONS:
-            found = kernels.find(operation, DEVICE, torch.float32, 1000)
+            found = kernels.find(operation, DEVICE, torch.float32)
             assert found is not None
             assert found.__module__.startswith("intrinsic.kernels.gpu")
         yield

@@ -22,11 +22,13 @@ PATHS = ["reference", "numba", *(f"native {name}" for name in library.available(
 FAST = PATHS[1:]
 SIZES = (1, 7, 384, 1000, 5000, 70001)
 DIMS = {
-    "fastfood": (1, 2, 3, 5, 20, 64, 100, 128, 129, 1000, 5000, 70000),
-    "hashed": (1, 3, 100, 1000, 70000),
+    "fastfood": (1, 2, 3, 5, 16, 20, 64, 100, 128, 129, 1000, 5000, 70000),
+    "hashed": (1, 3, 32, 33, 100, 1000, 70000),
     "sparse": (1, 3, 100, 1000, 70000),
     "dense": (1, 5, 129),
 }
+SMALL = [("fastfood", 2), ("fastfood", 20), ("hashed", 20)]
+"""With kernels or sums of their own."""
 CASES = [(name, d) for name, dims in DIMS.items() for d in dims]
 KEY = 0xFEDCBA9876543210
 
@@ -108,9 +110,8 @@ def test_adjoints_agree_with_float64(name: str, d: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", DIMS)
-def test_the_number_of_threads_changes_no_bit(name: str, path: str) -> None:
-    d = 129
+@pytest.mark.parametrize(("name", "d"), [*((name, 129) for name in DIMS), *SMALL])
+def test_the_number_of_threads_changes_no_bit(name: str, d: int, path: str) -> None:
     theta, grads = randn(d), [randn(n, seed=1) for n in (*sizes(name), 1 if name == "dense" else 600_001)]
     made = []
     for count in (1, 2, 3):
@@ -155,8 +156,8 @@ def test_rows_past_two_to_the_forty(
 ) -> None:
     """Counters of more than 32 bits: against the reference with its own counters moved as far."""
     p, row = reference.block_size(d), 2**40
-    blocks, units = row // p, max(1, p // 4)
-    moved = {0: row // 4} if name == "hashed" else {0: blocks * units, 1: 4 * blocks}
+    blocks, counters = row // p, max(1, p // 4)
+    moved = {0: row // 4} if name == "hashed" else {0: blocks * counters, 1: 4 * blocks}
     philox, theta, grad = reference.philox, randn(d), randn(3000)
     with kernels.only("reference"), monkeypatch.context() as patched:
         patched.setattr(reference, "philox", lambda i, seed, key, stream: philox(i + moved[stream], seed, key, stream))
@@ -168,28 +169,28 @@ def test_rows_past_two_to_the_forty(
 
 
 @pytest.mark.parametrize("path", FAST)
-@pytest.mark.parametrize("name", ["fastfood", "hashed", "sparse"])
-def test_nan_reaches_what_the_reference_says(name: str, path: str) -> None:
-    theta, grad = randn(200), randn(5000)
-    theta[17] = grad[4321] = float("nan")
+@pytest.mark.parametrize(("name", "d"), [("fastfood", 200), ("hashed", 200), ("sparse", 200), *SMALL])
+def test_nan_reaches_what_the_reference_says(name: str, d: int, path: str) -> None:
+    theta, grad = randn(d), randn(5000)
+    theta[-1] = grad[4321] = float("nan")
     with kernels.only("reference"):
-        forward, adjoint = make(name, 200).forward(theta, KEY, 5000), make(name, 200).adjoint(grad, KEY)
+        forward, adjoint = make(name, d).forward(theta, KEY, 5000), make(name, d).adjoint(grad, KEY)
     assert forward.isnan().any()
     assert adjoint.isnan().any()
     with using(path):
-        assert torch.equal(make(name, 200).forward(theta, KEY, 5000).isnan(), forward.isnan())
-        assert torch.equal(make(name, 200).adjoint(grad, KEY).isnan(), adjoint.isnan())
+        assert torch.equal(make(name, d).forward(theta, KEY, 5000).isnan(), forward.isnan())
+        assert torch.equal(make(name, d).adjoint(grad, KEY).isnan(), adjoint.isnan())
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("name", ["fastfood", "hashed", "sparse"])
-def test_a_gradient_of_zeros_gives_zeros_and_one_entry_its_row(name: str, path: str) -> None:
+@pytest.mark.parametrize(("name", "d"), [("fastfood", 150), ("hashed", 150), ("sparse", 150), *SMALL])
+def test_a_gradient_of_zeros_gives_zeros_and_one_entry_its_row(name: str, d: int, path: str) -> None:
     grad = torch.zeros(3000)
     with using(path):
-        assert not make(name, 150).adjoint(grad, KEY).any()
+        assert not make(name, d).adjoint(grad, KEY).any()
         grad[2999] = 1
-        row = make(name, 150).adjoint(grad, KEY)
-    torch.testing.assert_close(row.double(), make(name, 150).to_dense(KEY, 3000)[2999], rtol=1e-5, atol=1e-6)
+        row = make(name, d).adjoint(grad, KEY)
+    torch.testing.assert_close(row.double(), make(name, d).to_dense(KEY, 3000)[2999], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -31,8 +31,8 @@ def python(script: str, **environment: str) -> str:
     return done.stdout
 
 
-def served_by(operation: str, dtype: torch.dtype = torch.float32, dim: int = 1000) -> str:
-    found = kernels.find(operation, CPU, dtype, dim)
+def served_by(operation: str, dtype: torch.dtype = torch.float32) -> str:
+    found = kernels.find(operation, CPU, dtype)
     return "reference" if found is None else found.__module__
 
 
@@ -45,9 +45,8 @@ def test_where_there_is_a_compiler_there_are_kernels() -> None:
 @built
 def test_what_the_c_kernels_leave_goes_to_numba() -> None:
     assert served_by("fastfood_forward", torch.float64) == "intrinsic.kernels.cpu"
-    assert all(served_by("fastfood_adjoint", dim=d) == "intrinsic.kernels.native" for d in (1, 64, 65))
     assert served_by("sparse_forward", torch.float64) == "reference"
-    assert kernels.find("fastfood_forward", torch.device("meta"), torch.float32, 1000) is None
+    assert kernels.find("fastfood_forward", torch.device("meta"), torch.float32) is None
 
 
 @built
@@ -103,9 +102,7 @@ def digest():
 
 def test_without_compiler_and_numba_the_reference_serves() -> None:
     bare = "import sys; sys.modules['numba'] = None; import intrinsic.kernels.library as n; n.available = list"
-    asked = (
-        "from intrinsic import kernels; print(kernels.find('fastfood_forward', torch.device('cpu'), torch.float32, 9))"
-    )
+    asked = "from intrinsic import kernels; print(kernels.find('fastfood_forward', torch.device('cpu'), torch.float32))"
     missing = python(f"{bare}\n{DIGEST}\n{asked}\nprint(digest())").split()
     assert missing[0] == "None"
     assert missing[1] == python(f"{DIGEST}\nprint(digest())").strip()

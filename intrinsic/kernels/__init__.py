@@ -3,7 +3,7 @@
 `reference` is plain torch, runs on every device and is the oracle; what is in COMPILED gives the same P faster.
 INTRINSIC_KERNELS in the environment, or the context manager `only(name)`, leaves one backend and the reference.
 
-A backend is a module with `serves(operation, device, dtype, dim) -> bool` and, for what it serves, any of
+A backend is a module with `serves(operation, device, dtype) -> bool` and, for what it serves, any of
 
     {fastfood,hashed,sparse}_forward(theta, seed, pieces, *options) -> one W a piece (see `pieces.Piece`)
     {fastfood,hashed,sparse}_adjoint(grads, seed, keys, dim, *options) -> P(key)^T g of each, [len(grads), dim]
@@ -41,12 +41,12 @@ if _choice not in BACKENDS:
     raise UnknownName("kernel backend in INTRINSIC_KERNELS", _choice, BACKENDS)
 
 
-def find(operation: str, device: torch.device, dtype: torch.dtype, dim: int = 0) -> Callable[..., Any] | None:
+def find(operation: str, device: torch.device, dtype: torch.dtype) -> Callable[..., Any] | None:
     """The compiled `operation` for tensors of this device and dtype; None leaves it to the reference."""
     for name, (kind, module) in COMPILED.items():
         if _choice == name or (_choice == "auto" and kind == device.type):
             backend = _load(module)
-            if backend is not None and backend.serves(operation, device, dtype, dim):
+            if backend is not None and backend.serves(operation, device, dtype):
                 found: Callable[..., Any] = getattr(backend, operation)
                 return found
     return None

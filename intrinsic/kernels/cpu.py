@@ -225,8 +225,8 @@ def _hashed_adjoint(grad, total, first, last, k0, k1, key0, key1):  # type: igno
             total[column] += -t if w[lane] >> np.uint32(31) else t
 
 
-def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:
-    """Whether this backend has `operation` for tensors of this device and dtype, and this subspace dimension."""
+def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this backend has `operation` for tensors of this device and dtype."""
     return operation in _OPERATIONS and device.type == "cpu"
 
 

@@ -122,7 +122,7 @@ class _Kernels(ctypes.Structure):
 
 @cache
 def _library() -> Any:
-    """The compiled kernels, or None where they were not built, or from other sources than these."""
+    """The compiled kernels, or None where they were not built, or with structures of other sizes than these."""
     spec = importlib.util.find_spec("intrinsic.kernels._native")
     if spec is None or spec.origin is None:
         return None
@@ -146,7 +146,10 @@ def _library() -> Any:
 
 
 def _sizes(library: Any) -> int:
-    """Of all that passes between Python and C, as the library has them; 0 where it cannot say."""
+    """Of all that passes between Python and C, as the library has them; 0 where it cannot say.
+
+    A build of another version shows in them if a kernel or a field has come or gone, not if one has only changed.
+    """
     ask = getattr(library, "intrinsic_sizes", None)
     if ask is None:
         return 0

@@ -25,13 +25,14 @@ _OPERATIONS = (
     *("gaussians", "fwht_"),
 )
 _LEAST_BLOCK = 128
-"""Of Fastfood; smaller ones have kernels of their own, which take as many at once as fill a unit."""
+"""Of Fastfood; smaller ones have kernels of their own, which take as many at once as fill a unit. The kernels hold the
+rounds of `reference.permutation_rounds`, which change at this size too."""
 _TOTALS = 1 << 25
 """Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
 
 
-def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:
-    """Whether this backend has `operation` for tensors of this device and dtype, and this subspace dimension."""
+def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether this backend has `operation` for tensors of this device and dtype."""
     return operation in _OPERATIONS and device.type == "cpu" and dtype == torch.float32 and bool(library.available())
 
 

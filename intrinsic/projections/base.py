@@ -136,7 +136,7 @@ class Projection(ABC):
     def _find(self, direction: str, like: Tensor) -> Callable[..., Any] | None:
         if self.kernel is None:
             return None
-        return kernels.find(f"{self.kernel}_{direction}", like.device, like.dtype, self.subspace_dim)
+        return kernels.find(f"{self.kernel}_{direction}", like.device, like.dtype)
 
     def _cached(self, label: object, build: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """build() or what an earlier call with the same label built, kept while the budget allows."""

@@ -7,7 +7,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MOST_THREADS 256
 
-/* The sizes of what passes between Python and C: those of another version differ, but for some that only moved. */
+/* The sizes of what passes between Python and C. library.py holds them against its own, in this order. */
 EXPORT uint64_t intrinsic_sizes(void) {
     const uint64_t sizes[] = {sizeof(struct task), sizeof(struct job), sizeof(struct fill), sizeof(struct transform),
                               sizeof(struct kernels)};

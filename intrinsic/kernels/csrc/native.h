@@ -42,7 +42,7 @@ struct job {
     int64_t dim; /* d */
     const float *theta; /* p floats, zeros after the first d; forward only */
     double *totals;     /* [chunks, stride], adjoint only */
-    int64_t stride;
+    int64_t stride;     /* of totals; of theta too in fastfood_forward: p */
     const float *gauss;  /* fastfood: 4096 quantiles; dense: 65536 entries */
     const float *spread; /* fastfood: 4096 quantiles of chi(p) */
     const uint32_t *thresholds; /* sparse */

@@ -1,11 +1,11 @@
-/* Fastfood with blocks of p <= 64 rows: the T = UNIT / p blocks of a unit at once, lane by lane. Element e of its block t
- * stands at e T + t, so that a transform adds whole vectors, and whatever is drawn for a block is drawn for LANES of them. */
+/* Fastfood with blocks of p <= 64 rows: the T = UNIT / p blocks of a unit at once, lane by lane. Element e of block t
+ * stands at e T + t, so that a transform adds whole vectors, and what is drawn for a block is drawn for LANES of them. */
 
 #define SMALL_ROUNDS 8 /* of a permutation: small ones mix slower */
 
 struct small {
     uint32_t words[UNIT] __attribute__((aligned(64))), places[UNIT];
-    float u[UNIT], v[UNIT], scale[UNIT]; /* [T] of the last */
+    float u[UNIT], v[UNIT], scale[UNIT]; /* of the scales T are used */
     const struct unit *unit;
     int64_t p, blocks; /* T */
     int log2_p, log2_blocks;
@@ -22,8 +22,9 @@ static void open_small(struct small *b, const struct unit *unit) {
     b->first = (uint64_t)(unit->row >> b->log2_p);
 }
 
-/* Words of all blocks; forward (theta not NULL) also u = B theta. A unit's counters have one high word: their number is a
- * power of two, and the first a multiple of it. Meanwhile the floats at `soon` and `later` are fetched, as in open_block. */
+/* Words of all blocks; forward (theta not NULL) also u = B theta. A unit's counters have one high word: their number is
+ * a power of two, and the first a multiple of it. Meanwhile the floats at `soon` and `later` are fetched, as in
+ * open_block. */
 INLINE void small_words(struct small *b, const float *theta, const float *soon, float *later) {
     const struct stream s = *b->unit->stream;
     const int64_t q = b->p < 4 ? 1 : b->p / 4, held = b->p < 4 ? b->p : 4, row = q << b->log2_blocks;
@@ -47,13 +48,10 @@ INLINE void small_words(struct small *b, const float *theta, const float *soon, 
     }
 }
 
-INLINE vi inverses_mod_2_32(vi odd) {
-    vi x = odd;
-    UNROLL for (int i = 0; i < 4; i++) x *= 2 - odd * x;
-    return x;
-}
-
 INLINE vh both_halves(vi x) { return (vh)((x & 0xFFFF) | x << 16); }
+
+/* Modulo 2^6: an odd number is its own inverse in 3 bits, and a step doubles them. */
+INLINE vh small_inverse(vh odd) { return odd * (2 - odd * odd); }
 
 /* Where the elements stand that pi, or its inverse, brings to each place. The low half of a lane follows element e, the
  * high half e + p / 2. */
@@ -71,9 +69,8 @@ INLINE void small_places(struct small *b, int undo) {
             philox_at(1, &low, &o, &s, w + i);
         }
         UNROLL for (int r = 0; r < SMALL_ROUNDS; r++) {
-            vi by = w[r / 2][r % 2 * 2] | 1, plus = w[r / 2][r % 2 * 2 + 1];
-            if (undo) by = inverses_mod_2_32(by), plus = -plus * by;
-            factor[r] = both_halves(by), offset[r] = both_halves(plus);
+            factor[r] = both_halves(w[r / 2][r % 2 * 2] | 1), offset[r] = both_halves(w[r / 2][r % 2 * 2 + 1]);
+            if (undo) factor[r] = small_inverse(factor[r]), offset[r] = -offset[r] * factor[r];
         }
         for (int64_t e = 0; e < half; e++) {
             vh y = (vh)each((uint32_t)(e | (e + half) << 16));
@@ -102,7 +99,7 @@ INLINE void small_gaussians(struct small *b, int forward) {
             STORE(b->v + i, x * gaussians_of(b->unit->job->gauss, b->words + i, total));
         }
         UNROLL for (int k = 0; k < 2; k++)
-            *(half_vf *)(b->scale + t + k * LANES / 2) = floats(1.0 / (roots(total[k]) * root));
+            *(half_vf *)(b->scale + t + k * LANES / 2) = to_floats(1.0 / (roots(total[k]) * root));
     }
 }
 

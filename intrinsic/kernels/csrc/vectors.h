@@ -31,7 +31,7 @@ INLINE vi each(uint32_t x) { return x - (vi){0}; }
 
 INLINE vf each_float(float x) { return x - (vf){0}; }
 
-INLINE half_vf floats(half_vd x) { return __builtin_convertvector(x, half_vf); }
+INLINE half_vf to_floats(half_vd x) { return __builtin_convertvector(x, half_vf); }
 
 INLINE vi counting_from(uint32_t x) {
     vi lane;

@@ -24,7 +24,7 @@ if RECENT:
     from intrinsic.kernels.gpu.transform import fwht_
 
 
-def serves(operation: str, device: torch.device, dtype: torch.dtype, dim: int) -> bool:
+def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
     """Whether this backend has `operation` for tensors of this device and dtype."""
     return RECENT and operation in OPERATIONS and device.type == _DEVICE and dtype == torch.float32
 
