@@ -149,8 +149,8 @@ def table(times: Times, given: argparse.Namespace) -> str:
             f"{datetime.now(UTC):%Y-%m-%d}; {given.rounds} rounds. "
             f"Command: `python experiments/step_cost.py --rounds {given.rounds}`.",
             "",
-            f"Each method in a process of its own; they work in turn, {1 + COUNTED} steps a round, of which the first is",
-            "not counted; a round's number is the mean of the others. A round's ratios share what full fine-tuning took.",
+            f"Each method in a process of its own; they work in turn, {1 + COUNTED} steps a round, of which the first",
+            "is not counted; a round's number is the mean of the others. Its ratios share what full fine-tuning took.",
             "",
             "The last two columns: time in P and its adjoint over the method's own step, and over full fine-tuning's",
             "step of the same round; medians of the rounds.",
