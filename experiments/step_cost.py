@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -121,12 +122,13 @@ def measure(given: argparse.Namespace) -> Times:
             for name, spec in methods().items()
         }
         times: Times = {name: [] for name in processes}
+        order = deque(processes.items())
         for turn in range(given.rounds + 1):
-            first = turn % len(processes)
-            for name, process in [*processes.items()][first:] + [*processes.items()][:first]:
+            for name, process in order:
                 took = process.submit(_turn).result()
                 if turn:  # the first round loads the model and warms up
                     times[name].append(took)
+            order.rotate(-1)
     return times
 
 

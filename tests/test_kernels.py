@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import pytest
@@ -125,45 +125,41 @@ def test_the_number_of_threads_changes_no_bit(name: str, d: int, path: str) -> N
     assert same(made[2], made[0])
 
 
-@pytest.fixture
-def last_rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], None]:
-    """Has the C kernels take a tensor for the last rows of one that no memory holds, which begin at `row`."""
+@contextmanager
+def last_rows(row: int, unit: int) -> Iterator[None]:
+    """The C kernels take a tensor for the last rows of one that no memory holds, which begin at `row`."""
+    run = library.run
 
-    def begin_at(row: int, unit: int) -> None:
-        run = library.run
+    def moved(kernel: int, job: library.Job, chunks: int) -> None:
+        tasks = (library.Task * job.task_count).from_address(job.tasks)
+        before = [(task.first_chunk, task.start, task.out, task.n) for task in tasks]
+        for task in tasks:
+            task.chunk_units = 1 << (task.chunk_units - 1).bit_length()  # all in one chunk, still
+            task.first_chunk -= row // (unit * task.chunk_units)
+            task.start, task.out = (place and (place - 4 * row) % 2**64 for place in (task.start, task.out))
+            task.n += row
+        run(kernel, job, chunks)
+        for task, held in zip(tasks, before, strict=True):
+            task.first_chunk, task.start, task.out, task.n = held
 
-        def moved(kernel: int, job: library.Job, chunks: int) -> None:
-            tasks = (library.Task * job.task_count).from_address(job.tasks)
-            before = [(task.first_chunk, task.start, task.out, task.n) for task in tasks]
-            for task in tasks:
-                task.chunk_units = 1 << (task.chunk_units - 1).bit_length()  # all in one chunk, still
-                task.first_chunk -= row // (unit * task.chunk_units)
-                task.start, task.out = (place and (place - 4 * row) % 2**64 for place in (task.start, task.out))
-                task.n += row
-            run(kernel, job, chunks)
-            for task, held in zip(tasks, before, strict=True):
-                task.first_chunk, task.start, task.out, task.n = held
-
-        monkeypatch.setattr(library, "run", moved)
-
-    return begin_at
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(library, "run", moved)
+        yield
 
 
 @pytest.mark.parametrize("instructions", library.available())
 @pytest.mark.parametrize(("name", "d"), [("fastfood", 2), ("fastfood", 50), ("fastfood", 1000), ("hashed", 100)])
-def test_rows_past_two_to_the_forty(
-    name: str, d: int, instructions: str, last_rows: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_past_two_to_the_forty(name: str, d: int, instructions: str) -> None:
     """Counters of more than 32 bits: against the reference with its own counters moved as far."""
     p, row = reference.block_size(d), 2**40
     blocks, counters = row // p, max(1, p // 4)
     moved = {0: row // 4} if name == "hashed" else {0: blocks * counters, 1: 4 * blocks}
     philox, theta, grad = reference.philox, randn(d), randn(3000)
-    with kernels.only("reference"), monkeypatch.context() as patched:
+    with kernels.only("reference"), pytest.MonkeyPatch.context() as patched:
         patched.setattr(reference, "philox", lambda i, seed, key, stream: philox(i + moved[stream], seed, key, stream))
         weights, pulled = make(name, d).forward(theta, KEY, 3000), make(name, d).adjoint(grad.double(), KEY)
-    last_rows(row, p if name == "fastfood" and p >= 128 else ROWS_A_UNIT)
-    with using(f"native {instructions}"):
+    unit = p if name == "fastfood" and p >= 128 else ROWS_A_UNIT
+    with last_rows(row, unit), using(f"native {instructions}"):
         assert torch.equal(make(name, d).forward(theta, KEY, 3000), weights)
         assert float((make(name, d).adjoint(grad, KEY) - pulled).norm() / grad.norm()) < 1e-6
 

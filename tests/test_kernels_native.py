@@ -70,7 +70,7 @@ def test_a_set_that_is_not_there_is_never_the_fastest() -> None:
 OTHER_VERSION = """
 import warnings
 from intrinsic.kernels import library
-library._own_sizes = lambda own=library._own_sizes(): own + 8
+library._PASSED = (*library._PASSED[:-1], library.Task)
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     print(library.available(), len(said), said[0].message)

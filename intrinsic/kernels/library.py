@@ -120,6 +120,9 @@ class _Kernels(ctypes.Structure):
     ]
 
 
+_PASSED: tuple[type[ctypes.Structure], ...] = (Task, Job, Fill, Transform, _Kernels)
+
+
 @cache
 def _library() -> Any:
     """The compiled kernels, or None where they were not built, or with structures of other sizes than these."""
@@ -127,7 +130,7 @@ def _library() -> Any:
     if spec is None or spec.origin is None:
         return None
     library = ctypes.CDLL(spec.origin)
-    if _sizes(library) != _own_sizes():
+    if not _fits(library):
         warnings.warn(
             f"the C kernels in {spec.origin} were built from another version and are left out: install the package "
             "again, with `pip install`, to build them anew",
@@ -145,23 +148,16 @@ def _library() -> Any:
     return library
 
 
-def _sizes(library: Any) -> int:
-    """Of all that passes between Python and C, as the library has them; 0 where it cannot say.
+def _fits(library: Any) -> bool:
+    """Whether all that passes between Python and C has the sizes here that it has there.
 
     A build of another version shows in them if a kernel or a field has come or gone, not if one has only changed.
     """
-    ask = getattr(library, "intrinsic_sizes", None)
-    if ask is None:
-        return 0
-    ask.restype = ctypes.c_uint64
-    return int(ask())
-
-
-def _own_sizes() -> int:
-    together = 0
-    for structure in (Task, Job, Fill, Transform, _Kernels):
-        together = together * 1024 + ctypes.sizeof(structure)
-    return together
+    try:
+        sizes = (ctypes.c_uint64 * len(_PASSED)).in_dll(library, "intrinsic_sizes")
+    except ValueError:  # older than the check
+        return False
+    return list(sizes) == [ctypes.sizeof(structure) for structure in _PASSED]
 
 
 def _torchs_threads() -> int | None:

@@ -7,14 +7,9 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MOST_THREADS 256
 
-/* The sizes of what passes between Python and C. library.py holds them against its own, in this order. */
-EXPORT uint64_t intrinsic_sizes(void) {
-    const uint64_t sizes[] = {sizeof(struct task), sizeof(struct job), sizeof(struct fill), sizeof(struct transform),
-                              sizeof(struct kernels)};
-    uint64_t all = 0;
-    for (int i = 0; i < 5; i++) all = all * 1024 + sizes[i];
-    return all;
-}
+/* Of all that passes between Python and C. library.py holds them against its own, in this order. */
+EXPORT const uint64_t intrinsic_sizes[] = {sizeof(struct task), sizeof(struct job), sizeof(struct fill),
+                                           sizeof(struct transform), sizeof(struct kernels)};
 
 /* The kernels called `name` (avx512, avx2, either with -loads, or plain); NULL where the processor, or this build, has
  * none. */
