@@ -1,4 +1,4 @@
-"""Expected logits of the `adapters` library, which tests/test_methods_oracle.py compares ours with.
+"""Expected logits of the `adapters` library, which tests/methods/test_methods_oracle.py compares ours with.
 
 It needs an environment of its own, for `adapters` forces an older transformers:
 

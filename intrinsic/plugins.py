@@ -6,14 +6,17 @@ one at its top.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from intrinsic.errors import SpecError
 
-Entry = TypeVar("Entry")
+Kind = TypeVar("Kind")
+REPAIR = "repair or uninstall the package"
 
 
 @cache
@@ -26,20 +29,67 @@ def entries_of(kind: str) -> dict[str, EntryPoint]:
 
 
 def package_of(entry: EntryPoint) -> str:
+    """The name of the installed package that has the entry."""
     return entry.dist.name if entry.dist is not None else entry.module
 
 
-class Registry(Mapping[str, Entry], Generic[Entry]):
+def named(home: str, package: str = "") -> Any:
+    """The object at `module:name`; a module with a leading dot lies in `package`.
+
+    Raises SpecError, one sentence, whatever the module raises when it is imported, and for a name that it lacks.
+    """
+    module, _, name = home.partition(":")
+    try:
+        return getattr(import_module(module, package or None), name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a stranger's module may raise anything, SystemExit among it
+        raise SpecError(f"cannot load {home!r} ({told(error)}): {REPAIR} that it belongs to") from error
+
+
+def told(error: BaseException) -> str:
+    """The kind of an error and what it says, in one line; of an error that cannot even be printed its kind."""
+    try:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+    except Exception:
+        return type(error).__name__
+
+
+def printed(value: object) -> str:
+    """repr(value), or its type where a stranger's repr raises."""
+    try:
+        return repr(value)[:200]
+    except Exception:
+        return f"an object of the type {type(value).__name__}, whose repr raises"
+
+
+def is_a(kind: type) -> Callable[[str, object], str | None]:
+    """A check for :class:`Registry`: the object is of this dataclass and has all of its fields."""
+
+    def complaint(name: str, made: object) -> str | None:
+        if not isinstance(made, kind):
+            return f"must be an {kind.__module__.removesuffix('.catalogue')}.{kind.__name__}, got {printed(made)}"
+        lacking = [field.name for field in dataclasses.fields(kind) if not hasattr(made, field.name)]
+        return f"lacks the field {lacking[0]!r}" if lacking else None
+
+    return complaint
+
+
+class Registry(Mapping[str, Kind], Generic[Kind]):
     """Own entries, which nothing from outside replaces, and those of other packages behind them.
 
-    A package's entry that cannot be loaded, or is not of the kind, raises SpecError where it is asked for.
+    complaint(name, object) says what is wrong with an object from outside, or None. A package's entry that cannot be
+    loaded, or is complained of, raises SpecError where it is asked for by name, and is left out and told by
+    :meth:`offered`.
     """
 
-    def __init__(self, kind: str, own: Mapping[str, Entry], fits: Callable[[object], bool], expected: str) -> None:
-        self._kind, self._own, self._fits, self._expected = kind, dict(own), fits, expected
-        self._loaded: dict[str, Entry] = {}
+    def __init__(
+        self, kind: str, own: Mapping[str, Kind], complaint: Callable[[str, object], str | None]
+    ) -> None:
+        self._kind, self._own, self._complaint = kind, dict(own), complaint
+        self._loaded: dict[str, Kind] = {}
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> Kind:
         if name in self._own:
             return self._own[name]
         if name not in self._loaded:
@@ -56,8 +106,8 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in entries_of(self._kind)
 
-    def offered(self) -> tuple[dict[str, Entry], list[str]]:
-        """What can be used, and what cannot, a sentence each."""
+    def offered(self) -> tuple[dict[str, Kind], list[str]]:
+        """The entries that can be used, by name, and a sentence for each that cannot."""
         usable, complaints = dict(self._own), []
         for name, entry in entries_of(self._kind).items():
             if name in self._own:
@@ -69,13 +119,15 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
                 complaints.append(str(error))
         return usable, complaints
 
-    def _load(self, entry: EntryPoint) -> Entry:
+    def _load(self, entry: EntryPoint) -> Kind:
         what = f"{self._kind} {entry.name!r} of the package {package_of(entry)}"
         try:
-            made: Entry = entry.load()
-        except Exception as error:  # whatever a stranger's module raises
-            told = f"{type(error).__name__}: {error}"
-            raise SpecError(f"{what} cannot be loaded ({told}): repair or uninstall the package") from error
-        if not self._fits(made):
-            raise SpecError(f"{what} must be {self._expected}, got {made!r}: repair or uninstall the package")
+            made: Kind = entry.load()
+            wrong = self._complaint(entry.name, made)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's module raises, SystemExit among it
+            raise SpecError(f"{what} cannot be loaded ({told(error)}): {REPAIR}") from error
+        if wrong is not None:
+            raise SpecError(f"{what} {wrong}: {REPAIR}")
         return made

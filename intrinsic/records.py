@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from intrinsic.spec import CompareSpec, Frozen, MeasureSpec, MethodSpec, TrialSpec
 
@@ -93,6 +95,9 @@ class Point(Frozen):
     """None: the trial diverged, and counts as not reaching the target; or it was lost."""
     lost: bool = False
     """No score for a reason outside of training (an exception, lack of memory): the trial counts for nothing."""
+    first_look: bool = False
+    """Whether this is a guard's first look at another rate. It is gone on with only if its score is high, so the score is
+    biased upwards and enters no mean and no fit."""
 
 
 class FitPoint(Frozen):
@@ -133,6 +138,8 @@ class TrialRow(Frozen):
     score: float | None
     steps: int
     seconds: float
+    first_look: bool = False
+    """Whether this is a guard's first look: see :class:`Point`."""
 
 
 class Baseline(Frozen):
@@ -187,6 +194,37 @@ class MeasureResult(Frozen):
     run: MeasureRun
     result: MeasureOutcome
     meta: Meta = Field(default_factory=Meta)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_looks(cls, given: Any) -> Any:
+        """Mark the first looks in a record that was written before they were marked."""
+        if isinstance(given, dict):
+            _mark_first_looks(given, ("run", "spec", "search", "seeds"), ("result", "search", "points"))
+            _mark_first_looks(given, ("run", "spec", "search", "seeds"), ("result", "trials"))
+        return given
+
+    def _repr_html_(self) -> str:
+        """The table and the figure, as a notebook shows them."""
+        shown: str = import_module("intrinsic.report.notebook").measurement(self)
+        return shown
+
+
+def _mark_first_looks(record: dict[str, Any], seeds: tuple[str, ...], places: tuple[str, ...]) -> None:
+    """Set `first_look`, in place, in the points or rows of a record that do not have it.
+
+    The index of a first look's seed is one that no other trial has: the number of seeds at one dimension.
+    """
+    index, rows = _at(record, seeds), _at(record, places)
+    for row in rows if isinstance(rows, list | tuple) else ():
+        if isinstance(row, dict) and "first_look" not in row:
+            row["first_look"] = row.get("seed") == index and row.get("role", "guard") == "guard"
+
+
+def _at(tree: Any, path: Iterable[str]) -> Any:
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
 
 
 class ErrorCount(Frozen):
@@ -309,3 +347,18 @@ class CompareResult(Frozen):
     run: CompareRun
     result: CompareOutcome
     meta: Meta = Field(default_factory=Meta)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_looks(cls, given: Any) -> Any:
+        """Mark the first looks in a record that was written before they were marked."""
+        searches = _at(given, ("result", "smallest"))
+        for found in searches if isinstance(searches, list | tuple) else ():
+            shared = {"seeds": _at(given, ("run", "spec", "base", "search", "seeds")), "found": found}
+            _mark_first_looks(shared, ("seeds",), ("found", "search", "points"))
+        return given
+
+    def _repr_html_(self) -> str:
+        """The tables and the figure, as a notebook shows them."""
+        shown: str = import_module("intrinsic.report.notebook").comparison(self)
+        return shown

@@ -1,12 +1,16 @@
 """What is to be run, said completely: frozen, validated, hashed. No torch here.
 
-Every default of the command line and of the Python interface lives in this file and nowhere else.
+The defaults of measurements and comparisons stand here. Those of a method's options stand in
+:mod:`intrinsic.methods.options`, those of certificates in :mod:`intrinsic.certificate.spec`; the command line reads all of
+them from these specs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -27,14 +31,30 @@ from intrinsic.plugins import entries_of
 
 SPEC_VERSION = 1
 
-PROJECTION_NAMES: dict[str, str] = {
-    "dense": "independent gaussian entries (Li et al. 2018)",
-    "fastfood": "S H G Pi H B in stacked blocks, O(n log d) (Le et al. 2013)",
-    "hashed": "one signed entry a row: count-sketch, O(n) (Uni-LoRA's isometric map)",
-    "kronecker": "Kronecker product of two gaussian factors (Lotfi et al. 2022)",
-    "sparse": "few signed entries a row, density 1/sqrt(D) (Li et al. 2018)",
+
+@dataclass(frozen=True)
+class ProjectionInfo:
+    """A projection known by name."""
+
+    description: str
+    home: str
+    """Module and class, as in `.dense:DenseProjection`; the module lies in intrinsic.projections and needs torch."""
+
+
+PROJECTION_NAMES: dict[str, ProjectionInfo] = {
+    "dense": ProjectionInfo("independent gaussian entries (Li et al. 2018)", ".dense:DenseProjection"),
+    "fastfood": ProjectionInfo(
+        "S H G Pi H B in stacked blocks, O(n log d) (Le et al. 2013)", ".fastfood:FastfoodProjection"
+    ),
+    "hashed": ProjectionInfo(
+        "one signed entry a row: count-sketch, O(n) (Uni-LoRA's isometric map)", ".hashed:HashedProjection"
+    ),
+    "kronecker": ProjectionInfo(
+        "Kronecker product of two gaussian factors (Lotfi et al. 2022)", ".kronecker:KroneckerProjection"
+    ),
+    "sparse": ProjectionInfo("few signed entries a row, density 1/sqrt(D) (Li et al. 2018)", ".sparse:SparseProjection"),
 }
-"""What `projection` may be; intrinsic.projections.PROJECTIONS holds the classes, which need torch."""
+"""The projections of this package; intrinsic.projections.PROJECTIONS holds their classes."""
 
 
 def _known_projection(name: str) -> str:
@@ -104,34 +124,72 @@ class ModelSpec(Frozen):
     trust_remote_code: bool = False
 
 
+class SubspaceForm(Frozen):
+    """The form of a subspace of any module: all that the specs, :class:`intrinsic.Subspace`, its artefacts and peft's
+    configuration have in common, with the defaults of all of them."""
+
+    projection: ProjectionName = "fastfood"
+    structure_aware: bool = True
+    """Whether a scale is trained for each layer or tensor (SAID), or none (DID)."""
+    lambdas: Literal["layer", "tensor"] = "layer"
+    """What has a scale of its own in SAID."""
+    head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
+    """Where the task's new head goes: into the subspace, or beside it, trained freely or left as it was drawn."""
+
+
+class SubspaceKind(SubspaceForm):
+    """A family of subspaces of a model, one for every dimension."""
+
+    parameters: Literal["all", "no-embeddings"] = "all"
+    """The weights that are moved: `no-embeddings` leaves token, position and type embeddings (and what is tied to
+    them) at theta_0."""
+
+    def at(self, subspace_dim: int) -> SubspaceSettings:
+        """The member of the family that has this dimension."""
+        kept = {name: getattr(self, name) for name in SubspaceKind.model_fields}
+        return SubspaceSettings(subspace_dim=subspace_dim, **kept)
+
+
+class SubspaceSettings(SubspaceKind):
+    """The six settings of the method `subspace`."""
+
+    subspace_dim: PositiveInt
+    """d, the budget: theta_d and the lambdas together."""
+
+
 class MethodSpec(Frozen):
-    """How the model is fine-tuned: the settings of `subspace`, or the options of any other method."""
+    """How the model is fine-tuned: the settings of `subspace`, or the options of any other method.
+
+    In records and configuration files the settings of the subspace stand beside `name`, None for other methods.
+    """
 
     name: str = "full"
-    subspace_dim: PositiveInt | None = None
-    """d, the budget: theta_d and the lambdas together."""
-    projection: ProjectionName | None = None
-    structure_aware: bool | None = None
-    lambdas: Literal["layer", "tensor"] | None = None
-    head: Literal["in-subspace", "free", "frozen"] | None = None
-    parameters: Literal["all", "no-embeddings"] | None = None
-    """`no-embeddings` leaves token, position and type embeddings (and what is tied to them) at theta_0."""
+    subspace: SubspaceSettings | None = None
     of: str | None = None
     """The method whose parameters the subspace lies over ("lora": the intrinsic dimension of LoRA); None: the
     model's own weights."""
     options: Options = ()
-    """By name; of the method, or of the one under a subspace. :mod:`intrinsic.methods.options` lists them."""
+    """Settings by name; of the method, or of the one under a subspace. :mod:`intrinsic.methods.options` lists them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, given: Any) -> Any:
+        """Take the subspace's settings from beside the name, where records and files have them."""
+        if not isinstance(given, Mapping) or given.get("subspace") is not None:
+            return given
+        beside = {k: given[k] for k in SubspaceSettings.model_fields if given.get(k) is not None}
+        rest = {k: v for k, v in given.items() if k not in SubspaceSettings.model_fields}
+        return {**rest, "subspace": beside or None}
 
     @model_validator(mode="after")
     def _consistent(self) -> MethodSpec:
-        given = [k for k in _SUBSPACE_FIELDS if getattr(self, k) is not None]
+        given = [] if self.subspace is None else [k for k, _ in self.subspace]
         if self.name == "full" and (given or self.of or self.options):
             told = ", ".join([*given, *(["of"] if self.of else []), *(k for k, _ in self.options)])
             raise ValueError(f"method 'full' trains everything and takes no setting, got {told}")
         if self.name == "subspace":
-            missing = [k for k in _SUBSPACE_FIELDS if getattr(self, k) is None]
-            if missing:
-                raise ValueError(f"method 'subspace' needs {', '.join(missing)}")
+            if self.subspace is None:
+                raise ValueError("method 'subspace' needs subspace_dim, the dimension d")
             if self.options and self.of is None:
                 raise ValueError("options belong to a method: with 'subspace' say which by `of`")
         elif self.of is not None:
@@ -139,13 +197,26 @@ class MethodSpec(Frozen):
         return self
 
     @model_serializer(mode="wrap")
-    def _lean(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `of` and `options` where they say nothing, so that older records keep their ids."""
+    def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Written flat, and without `of` and `options` where they say nothing: older records keep their ids."""
         written: dict[str, Any] = write(self)
-        return {k: v for k, v in written.items() if k not in ("of", "options") or v}
+        settings = written.pop("subspace", None) or dict.fromkeys(SubspaceSettings.model_fields)
+        return {
+            "name": written.pop("name"),
+            **settings,
+            **{k: v for k, v in written.items() if v},
+        }
 
+    @property
+    def subspace_dim(self) -> int | None:
+        """d, the budget of a subspace: theta_d and the lambdas together; None for other methods."""
+        return None if self.subspace is None else self.subspace.subspace_dim
 
-_SUBSPACE_FIELDS = ("subspace_dim", "projection", "structure_aware", "lambdas", "head", "parameters")
+    def with_size(self, option: str, size: int) -> MethodSpec:
+        """The same method with another value of the setting that makes it larger: `subspace_dim` or an option."""
+        if self.subspace is not None and option == "subspace_dim":
+            return self.model_copy(update={"subspace": self.subspace.at(size)})
+        return self.model_copy(update={"options": _pairs({**dict(self.options), option: size})})
 
 
 class OptimSpec(Frozen):
@@ -189,11 +260,16 @@ class SeedSpec(Frozen):
     data_order: Seed = 0
 
 
-class TrialSpec(Frozen):
-    """One training run, completely."""
+class Ingredients(Frozen):
+    """What is trained on what: shared by a trial and a measurement."""
 
     task: TaskSpec = TaskSpec()
     model: ModelSpec = ModelSpec()
+
+
+class TrialSpec(Ingredients):
+    """One training run, completely."""
+
     method: MethodSpec = MethodSpec()
     optim: OptimSpec = OptimSpec(steps=100)
     seeds: SeedSpec = SeedSpec()
@@ -246,16 +322,9 @@ class TargetSpec(Frozen):
         return self
 
 
-class MeasureSpec(Frozen):
+class MeasureSpec(SubspaceKind, Ingredients):
     """`intrinsic measure`, completely. The defaults suit a text task; PRESETS holds the others."""
 
-    task: TaskSpec = TaskSpec()
-    model: ModelSpec = ModelSpec()
-    projection: ProjectionName = "fastfood"
-    structure_aware: bool = True
-    lambdas: Literal["layer", "tensor"] = "layer"
-    head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
-    parameters: Literal["all", "no-embeddings"] = "all"
     of: MethodSpec | None = None
     """The method whose parameters the subspaces lie over, with its options; None: the model's own weights."""
     optim: OptimSpec = OptimSpec(epochs=3)
@@ -291,11 +360,6 @@ class MeasureSpec(Frozen):
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
 
-def size_letter(size_name: str) -> str:
-    """A method's size as --methods and tables write it: r, d or l, else `size`."""
-    return {"subspace_dim": "d", "length": "l", "rank": "r", "bottleneck": "r"}.get(size_name, "size")
-
-
 class Contender(Frozen):
     """One method in a comparison, at one size or several."""
 
@@ -321,9 +385,7 @@ class Contender(Frozen):
         """The method at one of the sizes."""
         if self.size is None or size is None:
             return self.method
-        if self.size == "subspace_dim":
-            return self.method.model_copy(update={"subspace_dim": size})
-        return self.method.model_copy(update={"options": _pairs({**dict(self.method.options), self.size: size})})
+        return self.method.with_size(self.size, size)
 
     @property
     def middle(self) -> int | None:

@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from intrinsic.projections import make_projection
 from intrinsic.seeds import name_key
-from tests.models_tiny import loss_of
+from models_tiny import loss_of
 
 
 def names_of(model: nn.Module) -> dict[str, list[str]]:

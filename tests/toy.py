@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from intrinsic.spec import MethodSpec
+
 VOCABULARY, WIDTH, LABELS = 20, 8, 2
 
 
@@ -127,3 +129,28 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def subspace(**changes: object) -> MethodSpec:
+    settings: dict[str, object] = {
+        "name": "subspace",
+        "subspace_dim": 20,
+        "projection": "dense",
+        "structure_aware": True,
+        "lambdas": "layer",
+        "head": "in-subspace",
+        "parameters": "all",
+    }
+    return MethodSpec.model_validate(settings | changes)
+
+
+SPECS = {
+    "full": MethodSpec(),
+    "said": subspace(),
+    "did": subspace(structure_aware=False, projection="fastfood"),
+    "free head": subspace(head="free"),
+    "frozen head, no embeddings": subspace(head="frozen", parameters="no-embeddings", lambdas="tensor"),
+    "probe": MethodSpec(name="probe"),
+    "bitfit": MethodSpec(name="bitfit"),
+    "of bitfit": subspace(subspace_dim=10, of="bitfit", structure_aware=False),
+}

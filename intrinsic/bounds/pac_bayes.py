@@ -41,7 +41,7 @@ def pac_bayes_kl(risk: float, complexity: float, samples: int, delta: float) -> 
     """sup{p : kl(risk || p) <= (KL + ln(2 sqrt(n)/delta)) / n}.
 
     Source: Seeger 2002 with the constant of Maurer 2004, "A note on the PAC Bayesian theorem"; Maurer asks for n >= 8,
-    below which xi(n) <= 2 sqrt(n) holds too (tests/test_bounds.py).
+    below which xi(n) <= 2 sqrt(n) holds too (tests/bounds/test_bounds.py).
     """
     return min(1.0, up(kl_root(read_risk(risk), _budget(complexity, samples, delta), "upper")))
 

@@ -53,7 +53,7 @@ class Trainable(ABC):
     those that a subspace lies over.
 
     A method that comes later implements the abstract methods, sets `model` and `full_dim`, and adds
-    itself to :data:`intrinsic.methods.METHODS`; the contract suite, tests/test_methods_contract.py, fails until it
+    itself to :data:`intrinsic.methods.METHODS`; the contract suite, tests/methods/test_methods_contract.py, fails until it
     has a case for it.
     """
 

@@ -23,7 +23,7 @@ def search(evaluate: Evaluate, target: Target, spec: SearchSpec, words: Words | 
 
     The interval is a central credible interval for the continuous crossing log2 d at spec.confidence; it carries the
     baseline's uncertainty, and is widened to hold the reported d, a dimension of the grid at or just above the
-    crossing. Its coverage is tested on simulated curves (tests/test_search_coverage.py).
+    crossing. Its coverage is tested on simulated curves (tests/search/test_search_coverage.py).
 
     kind `adaptive` is described in `intrinsic.search.adaptive`. kind `grid` is the papers' protocol (Li et al.
     2018): every dimension of the grid with all its seeds, no rate guard; d is the smallest whose mean reaches

@@ -18,7 +18,7 @@ from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Wai
 from intrinsic.executor.workers import WorkerPool, available_cores
 from intrinsic.store import Store
 
-PATH = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+PATH = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
 """For scripts in processes of their own that use the modules beside this one."""
 
 

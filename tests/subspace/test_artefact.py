@@ -26,9 +26,9 @@ from intrinsic.errors import ArtefactError, IntrinsicError, SpecError
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import HEADER_FILE, Fingerprint, read_header
 from intrinsic.subspace.manifest import Row, pack, unpack
-from tests.models_tiny import batch_of, logits, loss_of, tiny
+from models_tiny import batch_of, logits, loss_of, tiny
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def net(seed: int = 0) -> nn.Module:
@@ -62,7 +62,7 @@ def saved(tmp_path: Path) -> Path:
 FRESH = """
 import sys, torch
 from intrinsic.subspace import Subspace
-from tests.models_tiny import batch_of, logits, tiny
+from models_tiny import batch_of, logits, tiny
 name, folder = sys.argv[1:]
 model = tiny(name)
 subspace = Subspace.from_pretrained(folder, model)

@@ -16,7 +16,7 @@ from intrinsic.methods import attach
 from intrinsic.models.quiet import quiet
 from intrinsic.spec import MethodSpec, SeedSpec
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 EXPECTED: dict[str, list[list[float]]] = json.loads((HERE / "adapters_oracle.json").read_text())["logits"]
 
 

@@ -251,7 +251,7 @@ def test_a_write_cut_short_by_the_kernel_leaves_nothing(tmp_path):
         capture_output=True,
         text=True,
         preexec_fn=limit,
-        env={**os.environ, "PYTHONPATH": os.path.dirname(__file__)},
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))},
         check=True,
     )
     assert "File too large" in done.stdout

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic.subspace import Subspace
-from tests.models_tiny import TINY, batch_of, logits, loss_of, tiny
-from tests.subspace_oracle import names_of, reference, scale_index
+from models_tiny import TINY, batch_of, logits, loss_of, tiny
+from subspace_oracle import names_of, reference, scale_index
 
 D, SEED = 29, 7
 MODES = {"DID": None, "SAID layer": "layer", "SAID tensor": "tensor"}

@@ -15,9 +15,8 @@ import sys
 import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
-from toy import ToyTask, loaded
+from toy import SPECS, ToyTask, loaded
 from accelerate.state import PartialState
-from test_methods import SPECS
 from intrinsic.methods import attach
 from intrinsic.training.runtime import is_main_process
 from intrinsic.spec import OptimSpec, SeedSpec
@@ -48,7 +47,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     results = []
     for name, command in (("one", []), ("two", launch)):
         target = tmp_path / name
-        arguments = [sys.executable, *command, str(script), str(Path(__file__).parent), str(target)]
+        arguments = [sys.executable, *command, str(script), str(Path(__file__).parents[1]), str(target)]
         done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False, timeout=240)
         assert done.returncode == 0, done.stderr
         results.append(torch.load(target))

@@ -1,4 +1,4 @@
-"""What every way to fine-tune keeps, on BERT; tests/test_methods_contract.py goes over METHODS and architectures."""
+"""What every way to fine-tune keeps, on BERT; tests/methods/test_methods_contract.py goes over METHODS and architectures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_model
 from torch import nn
-from toy import WIDTH, Net, ToyTask, loaded, one_thread, with_model
+from toy import SPECS, WIDTH, Net, ToyTask, loaded, one_thread, subspace, with_model
 
 from intrinsic.errors import ArtefactError, SpecError, UnknownName
 from intrinsic.methods import METHODS, attach, check_fit
@@ -24,29 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 __all__ = ["one_thread"]
 
 
-def subspace(**changes: object) -> MethodSpec:
-    settings: dict[str, object] = {
-        "name": "subspace",
-        "subspace_dim": 20,
-        "projection": "dense",
-        "structure_aware": True,
-        "lambdas": "layer",
-        "head": "in-subspace",
-        "parameters": "all",
-    }
-    return MethodSpec.model_validate(settings | changes)
-
-
-SPECS = {
-    "full": MethodSpec(),
-    "said": subspace(),
-    "did": subspace(structure_aware=False, projection="fastfood"),
-    "free head": subspace(head="free"),
-    "frozen head, no embeddings": subspace(head="frozen", parameters="no-embeddings", lambdas="tensor"),
-    "probe": MethodSpec(name="probe"),
-    "bitfit": MethodSpec(name="bitfit"),
-    "of bitfit": subspace(subspace_dim=10, of="bitfit", structure_aware=False),
-}
 OPTIM = OptimSpec(learning_rate=3e-2, steps=5, batch_size=16)
 BATCH = {"input_ids": torch.arange(12).reshape(3, 4), "attention_mask": torch.ones(3, 4, dtype=torch.long)}
 HEAD = 2 * WIDTH + 2

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from intrinsic.errors import SpecError
 from intrinsic.subspace import Subspace
-from tests.models_tiny import batch_of, logits, loss_of, tiny
+from models_tiny import batch_of, logits, loss_of, tiny
 
 WORLD, D = 2, 15
 

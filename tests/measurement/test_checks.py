@@ -14,7 +14,7 @@ from intrinsic.measurement.checks import check_bracket, check_settings
 from intrinsic.records import MeasureResult
 from intrinsic.spec import PRESETS, MeasureSpec
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "experiments").glob("*.yaml"))
 VISION, TEXT = PRESETS["vision"], PRESETS["text"]
 

@@ -29,7 +29,7 @@ class Driver:
     def __init__(self) -> None:
         environment = {**os.environ, "SYNTHETIC_SLEEP": SLEEP, "OPENBLAS_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("kill_driver.py"))],
+            [sys.executable, str(Path(__file__).parents[1] / "kill_driver.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -18,7 +18,7 @@ from intrinsic.errors import UnknownName
 from intrinsic.kernels import library
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 has_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
 built = pytest.mark.skipif(not library.available(), reason="the C kernels were not built")
 
@@ -225,7 +225,7 @@ def test_without_a_compiler_the_package_still_builds(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to compile experiments/kernels_parts.c with")
 def test_the_program_that_times_the_parts_of_a_block_still_compiles(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     source, headers = root / "experiments" / "kernels_parts.c", root / "intrinsic" / "kernels" / "csrc"
     flags = ["-std=gnu11", "-Wno-psabi", "-fsyntax-only", "-I", str(headers), '-DSET="plain.c"']
     subprocess.run(["gcc", *flags, str(source)], check=True, cwd=tmp_path)
