@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from intrinsic.bench import DEVICES, Bench, bench, choose_plans
+from intrinsic.bench import DEVICES, Bench, bench, choose_sizes
 from intrinsic.bench.files import write_bench
 from intrinsic.bench.peers import find_peers
 from intrinsic.bench.tables import PROJECTIONS, TRANSFORMS, facts, projection_rows, transform_rows
@@ -26,12 +26,12 @@ def run(
     ),
 ) -> None:
     """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
-    plans = choose_plans(device, quick=quick)
+    sizes = choose_sizes(device, quick=quick)
     find_peers(ffht)  # refuses a wrong library before there is a folder
     prepare(output_dir)
     console = Console(highlight=False, markup=False)
     with console.status("starting") as status:
-        made = bench(plans, ffht, status.update)
+        made = bench(sizes, ffht, status.update)
     try:
         written = write_bench(made, output_dir)
     finally:  # a disk that is full by now does not take the tables away

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from intrinsic.executor import Finished, Progress, Reused, Started, Waiting
-from intrinsic.measurement import News, SearchState, TargetKnown, TrialNews
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement import MeasureEvent, SearchState, TargetKnown, TrialEvent
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.records import TrialResult
 from intrinsic.report import words
 
@@ -17,7 +17,7 @@ from intrinsic.report import words
 class Running:
     """A trial on its way; step 0 while task and model are being loaded."""
 
-    plan: Plan
+    asked: MeasureTrial
     began: float
     step: int = 0
     steps: int = 0
@@ -28,12 +28,12 @@ class Running:
 class Line:
     """A trial that ended."""
 
-    plan: Plan
+    asked: MeasureTrial
     result: TrialResult
     stored: bool
     """The store answered; nothing was run."""
     reached: bool | None
-    """As in TrialNews."""
+    """Whether its score reaches the target: see TrialEvent."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Board:
     """Hears what a measurement tells; knows the trials that run, those that ended, the target and the search."""
 
     clock: Callable[[], float] = time.monotonic
-    running: dict[Plan, Running] = field(default_factory=dict)
+    running: dict[MeasureTrial, Running] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     target: TargetKnown | None = None
     state: SearchState | None = None
@@ -49,32 +49,32 @@ class Board:
     def __post_init__(self) -> None:
         self.began = self.clock()
 
-    def hear(self, news: News) -> list[Line | str]:
+    def hear(self, told: MeasureEvent) -> list[Line | str]:
         """What of it is to be printed: a line for a trial that ended, sentences for the rest."""
-        if isinstance(news, TrialNews):
-            return self._trial(news)
-        if isinstance(news, TargetKnown):
-            self.target = news
-            return [target(news)]
-        if isinstance(news, SearchState):
-            self.state = news
+        if isinstance(told, TrialEvent):
+            return self._trial(told)
+        if isinstance(told, TargetKnown):
+            self.target = told
+            return [target(told)]
+        if isinstance(told, SearchState):
+            self.state = told
             return []
-        return [f"skipped a damaged file; its trial, if one is needed, runs again: {news.path} ({news.reason})"]
+        return [f"skipped a damaged file; its trial, if one is needed, runs again: {told.path} ({told.reason})"]
 
-    def _trial(self, news: TrialNews) -> list[Line | str]:
-        plan, event = news.plan, news.event
+    def _trial(self, told: TrialEvent[MeasureTrial]) -> list[Line | str]:
+        asked, event = told.asked, told.event
         match event:
             case Finished() | Reused():
-                self.running.pop(plan, None)
-                self.lines.append(line := Line(plan, event.result, isinstance(event, Reused), news.reached))
+                self.running.pop(asked, None)
+                self.lines.append(line := Line(asked, event.result, isinstance(event, Reused), told.reached))
                 run = event.result.run
                 return [line] if run.error is None else [line, f"  {run.status}: {run.error}"]
             case Waiting():
-                return [f"another process runs {name(plan)}; its result will be used"]
+                return [f"another process runs {name(asked)}; its result will be used"]
             case Started():
-                self.running[plan] = Running(plan, self.clock())
-            case Progress() if plan in self.running:
-                now = self.running[plan]
+                self.running[asked] = Running(asked, self.clock())
+            case Progress() if asked in self.running:
+                now = self.running[asked]
                 now.step, now.steps, now.loss = event.step, event.steps, event.loss
         return []
 
@@ -87,7 +87,7 @@ def target(known: TargetKnown) -> str:
     return f"{text}, baseline {words.mean_and_spread(baseline.mean, baseline.std, len(baseline.scores))}"
 
 
-def name(plan: Plan) -> str:
-    """search d=512 seed 1 rate 0.004."""
-    dimension = "" if plan.d is None else f" d={plan.d}"
-    return f"{plan.role}{dimension} seed {plan.seed} rate {words.rate(plan.rate)}"
+def name(asked: MeasureTrial) -> str:
+    """The trial in words: search d=512 seed 1 rate 0.004."""
+    dimension = "" if asked.d is None else f" d={asked.d}"
+    return f"{asked.purpose}{dimension} seed {asked.seed} rate {words.rate(asked.rate)}"

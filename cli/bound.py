@@ -16,7 +16,7 @@ from intrinsic.records import MeasureResult, TrialResult
 from intrinsic.report import words
 from intrinsic.report.bounds import write_bounds
 from intrinsic.report.bounds.price import WIDTHS, bits_words
-from intrinsic.report.bounds.rows import Claim, Material, Row, representatives, rows_of
+from intrinsic.report.bounds.rows import BoundRow, Claim, Material, representatives, rows_of
 from intrinsic.report.bounds.tables import HEADER, all_bounds, by_dimension, chosen_dimension, facts, title
 from intrinsic.report.bounds.verdict import assumptions, findings
 from intrinsic.store import Store, read_measurement
@@ -43,7 +43,9 @@ def run(
         help="Train once more on shuffled labels, as a check: no bound may then lie below the majority class's error.",
     ),
     certificate: Path | None = typer.Option(
-        None, metavar="FILE", help="What `intrinsic certify` wrote, shown beside; default DIR/certificate.json."
+        None,
+        metavar="FILE",
+        help="A certificate by `intrinsic certify` to show beside the bounds; default DIR/certificate.json.",
     ),
     output_dir: Path | None = typer.Option(None, metavar="PATH", help="Where the files go; default DIR."),
 ) -> None:
@@ -64,8 +66,8 @@ def run(
     show(console, material, rows, write_bounds(material, rows, output_dir or folder))
 
 
-def show(console: Console, material: Material, rows: Sequence[Row], written: Sequence[Path]) -> None:
-    """Findings first, then the tables, then what has to be true."""
+def show(console: Console, material: Material, rows: Sequence[BoundRow], written: Sequence[Path]) -> None:
+    """Print the findings, the tables, what has to be true, and the files' names."""
     console.print(Text(title(material.result), style="bold"))
     for told in findings(material, rows):
         console.print(Text(told))
@@ -114,11 +116,14 @@ def _claims(folder: Path, named: Path | None, result: MeasureResult) -> tuple[Cl
     if data not in (None, found.hashes.data):
         raise StoreError(f"{path} speaks of other data than the run in {folder}: give one made with the same task")
     name = "certificate, shuffled labels" if found.grid.random_labels else "certificate"
-    return (Claim(name, found.bound, sum(found.delta.values()), found.subspace_dim, found.bits),)
+    return (Claim(name, found.bound, sum(found.delta.values()), found.dim, found.bits),)
 
 
 def _count(console: Console, folder: Path, material: Material, wanted: tuple[bool, bool]) -> None:
-    """wanted: every dimension on its own labels; the chosen one on shuffled labels. What was counted before stays."""
+    """Count the errors of trials trained again, and keep them in the folder; what was counted before stays.
+
+    wanted: whether to count at every dimension on the true labels, and at one dimension on shuffled labels.
+    """
     known = {(c.trial_id, c.random_labels) for c in read_errors(folder)}
     rows, d90 = representatives(material.result), material.result.result.d90
     middle = d90 if d90 in {row.d for row in rows} else rows[len(rows) // 2].d
@@ -131,7 +136,7 @@ def _count(console: Console, folder: Path, material: Material, wanted: tuple[boo
             "measure again into this folder, or leave --count and --random-labels out"
         )
     seconds = sum(row.seconds for row, _ in todo)
-    plan = f"{len(todo)} trials to train again, about {words.duration(seconds)} and a pass each"
+    plan = f"{len(todo)} trials to train again, about {words.duration(seconds)} and a pass over the data for each"
     console.print(f"counting errors: {plan if todo else 'nothing left to count'}")
     for row, shuffle in todo:
         from intrinsic.trial.risk import count_errors

@@ -1,4 +1,4 @@
-"""A certificate for people."""
+"""A certificate in lines for the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from intrinsic.certificate.record import Certificate
 
 
 def lines_of(certificate: Certificate) -> Iterator[str]:
-    """The bounds, what each cost, what the message cost part by part, what is assumed."""
+    """The lines: every bound and its bits, the message's bits part by part, the errors, the assumptions, the claim."""
     train, test = certificate.train, certificate.test
     yield ""
     yield f"{'bound':<22} {'error at most':>13} {'bits':>10}"
@@ -18,7 +18,7 @@ def lines_of(certificate: Certificate) -> Iterator[str]:
     yield ""
     parts = ", ".join(f"{part} {bits}" for part, bits in certificate.ledger.items())
     yield f"message        {certificate.bits} bits: {parts}"
-    yield f"subspace       d={certificate.subspace_dim} of D={certificate.full_dim:,}"
+    yield f"subspace       {certificate.dim:,} coordinates that move {certificate.full_dim:,} weights"
     yield f"training       {train.errors} errors in {train.samples}"
     yield f"test           {test.errors} errors in {test.samples}"
     yield f"majority       {certificate.constant_errors / train.samples:.4f} error if always the commonest class"
@@ -29,6 +29,6 @@ def lines_of(certificate: Certificate) -> Iterator[str]:
 
 
 def assumed(certificate: Certificate) -> Iterator[str]:
-    """What must hold for the statement to hold, a line each."""
+    """The assumptions, a line each."""
     for number, assumption in enumerate(certificate.assumptions):
         yield f"{'' if number else 'assumes':<14} {assumption}"

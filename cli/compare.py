@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,13 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from intrinsic.comparison import EntryNews, News, compare, parse, written
+from intrinsic.comparison import CompareEvent, CompareTrial, compare, estimate, parse, written
 from intrinsic.comparison.checks import fitting, outline_start
+from intrinsic.comparison.estimate import TRIALS_A_SEARCH
 from intrinsic.errors import SpecError
 from intrinsic.executor import Finished, Progress, Reused, Waiting
+from intrinsic.measurement import TrialEvent
+from intrinsic.records import CompareResult
 from intrinsic.report import words
 from intrinsic.report.comparison import write_comparison
 from intrinsic.spec import CompareSpec, Contender, MeasureSpec
@@ -74,6 +79,9 @@ def run(
         None, metavar="demo|text|vision", help="Where all other settings start.", rich_help_panel=RUN
     ),
     jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
+    executor: str | None = typer.Option(
+        None, metavar="NAME", help="Where trials run; see `intrinsic ls executors`.", rich_help_panel=RUN
+    ),
     dry_run: bool = typer.Option(
         False,
         "--dry-run",
@@ -92,19 +100,20 @@ def run(
     folder = output_dir or output_dir_for(base, "compare")
     if dry_run:
         check_writable(folder)
-        typer.echo(_plan(spec, folder), nl=False)
+        typer.echo(_dry_run(spec, folder), nl=False)
         return
     typed = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
-    typed["--jobs"] = None if jobs == 1 else jobs
-    _compare(spec, folder, jobs, command_line("compare", given, typed))
+    typed |= {"--jobs": None if jobs == 1 else jobs, "--executor": executor}
+    command = command_line("compare", given, typed)
+    _compare(spec, folder, partial(compare, jobs=jobs, executor=executor, command=command), command)
 
 
-def _compare(spec: CompareSpec, folder: Path, jobs: int, command: str) -> None:
+def _compare(spec: CompareSpec, folder: Path, run: Callable[..., CompareResult], command: str) -> None:
     console = Console(highlight=False, markup=False)
     console.print(f"{_title(spec)}\noutput in {folder}\nexpected: {_cost(spec)}", soft_wrap=True)
     try:
         with Lines(console) as lines:
-            result = compare(spec, folder, jobs=jobs, on_event=lines, command=command)
+            result = run(spec, folder, on_event=lines)
     except KeyboardInterrupt:
         typer.echo(f"intrinsic: interrupted; finished trials are kept in {folder}: {command} goes on", err=True)
         raise typer.Exit(130) from None
@@ -166,17 +175,14 @@ def _title(spec: CompareSpec) -> str:
 
 
 def _cost(spec: CompareSpec) -> str:
-    seeds = spec.base.search.seeds
-    pilots = sum(len(c.rates) if len(c.rates) > 1 else 0 for c in spec.contenders)
-    fixed = [c for c in spec.contenders if spec.at is None or c.size is None]
-    trials = pilots + seeds * sum(len(c.sizes) or 1 for c in fixed)
-    searched = len(spec.contenders) - len(fixed)
-    searches = "search" if searched == 1 else "searches"
-    more = f", and {searched} {searches} over sizes, of 5 to 20 trials each" if searched else ""
-    return f"{trials} trials or more where a grid of rates turns out too narrow or two rates too close{more}"
+    cost = estimate(spec)
+    low, high = TRIALS_A_SEARCH
+    searches = "search" if cost.searches == 1 else "searches"
+    more = f", and {cost.searches} {searches} over sizes, of {low} to {high} trials each" if cost.searches else ""
+    return f"{cost.trials} trials or more where a grid of rates turns out too narrow or two rates too close{more}"
 
 
-def _plan(spec: CompareSpec, folder: Path) -> str:
+def _dry_run(spec: CompareSpec, folder: Path) -> str:
     lines = [_title(spec), f"output in {folder}", f"expected: {_cost(spec)}"]
     lines += [f"not checked: {what}" for what in outline_start(spec)]
     for c in spec.contenders:
@@ -203,27 +209,26 @@ class Lines:
         if self._status is not None:
             self._status.stop()
 
-    def __call__(self, news: News) -> None:
+    def __call__(self, told: CompareEvent) -> None:
         if not self._headed:
             self._console.print(HEADER, style="bold")
             self._headed = True
-        if not isinstance(news, EntryNews):
-            self._say(f"{news.path} is damaged and skipped: {news.reason}")
-        elif isinstance(news.event, Finished | Reused):
-            run, train = news.event.result.run, news.event.result.train
-            status = f"{run.status} (stored)" if isinstance(news.event, Reused) else run.status
-            self._say(f"{_line(news)} {words.score(train.score):>7}  {status:<13} {run.seconds:>7.1f} s")
-        elif isinstance(news.event, Waiting):
-            self._say(f"another process runs {_line(news)}; its result will be used")
-        elif isinstance(news.event, Progress) and self._status is not None:
-            self._status.update(f"{_line(news)}  {news.event.step}/{news.event.steps}")
+        if not isinstance(told, TrialEvent):
+            self._say(f"{told.path} is damaged and skipped: {told.reason}")
+        elif isinstance(told.event, Finished | Reused):
+            run, train = told.event.result.run, told.event.result.train
+            status = f"{run.status} (stored)" if isinstance(told.event, Reused) else run.status
+            self._say(f"{_line(told.asked)} {words.score(train.score):>7}  {status:<13} {run.seconds:>7.1f} s")
+        elif isinstance(told.event, Waiting):
+            self._say(f"another process runs {_line(told.asked)}; its result will be used")
+        elif isinstance(told.event, Progress) and self._status is not None:
+            self._status.update(f"{_line(told.asked)}  {told.event.step}/{told.event.steps}")
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
 
 
-def _line(news: EntryNews) -> str:
-    entry = news.entry
-    size = "" if entry.size is None else f" {entry.size}"
-    pilot = " (rate)" if entry.role == "rate" else ""
-    return f"{entry.contender.label + size + pilot:<28} {entry.seed:>4} {words.rate(entry.rate):>9}"
+def _line(asked: CompareTrial) -> str:
+    size = "" if asked.size is None else f" {asked.size}"
+    pilot = " (rate)" if asked.purpose == "rate" else ""
+    return f"{asked.contender.label + size + pilot:<28} {asked.seed:>4} {words.rate(asked.rate):>9}"

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from intrinsic.records import CompareResult
-from intrinsic.report.comparison.tables import facts, notes, tables, title
+from intrinsic.report.comparison.notes import notes
+from intrinsic.report.comparison.tables import facts, tables, title
 
 from .facts import show_facts
 
 
 def show(console: Console, result: CompareResult, written: Sequence[Path]) -> None:
-    """Facts, tables, notes, files, how to get it again."""
+    """Print the tables, the facts, notes, files, and how to get it again."""
     console.print()
     console.print(Text(title(result), style="bold"))
     rows = [*facts(result), *(("note", note) for note in notes(result))]

@@ -10,11 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 WHOLE = ("again",)
-"""Commands, to be copied: never folded where no terminal folds them."""
+"""Names of values that are never folded in a file: commands, which are copied."""
 
 
 def show_facts(console: Console, facts: Sequence[tuple[Text | str, Text | str]]) -> None:
-    """Folded to the console's width; no blanks at the ends of lines where they would go into a file."""
+    """Print the facts, folded to the console's width; into a file without blanks at the ends of lines."""
     rows = [(_text(name), _text(value)) for name, value in facts]
     if not console.is_terminal:
         width = max(len(name) for name, _ in rows) + 2

@@ -1,4 +1,7 @@
-"""The flags of `intrinsic measure`: each names one field of MeasureSpec, whose defaults and checks it shares."""
+"""Flags that set the fields of a spec: each names one field, whose default and checks it shares.
+
+The flags of `intrinsic measure`, most of which `compare` takes too, stand here; those of `certify` in its own module.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,29 @@ import typer
 from intrinsic.comparison import parse_method
 from intrinsic.spec import PRESETS, Frozen
 
-Kind = Literal["text", "list", "switch", "target", "method"]
+Kind = Literal["text", "integer", "list", "switch", "target", "method"]
 
 
 @dataclass(frozen=True)
 class Flag:
-    """`name` sets the field at `path`; a switch says yes, or has a name for each, as in `--said/--did`."""
+    """A flag and the field that it sets."""
 
     name: str
+    """The flag as it is typed; a switch says yes, or has a name for each answer, as in `--said/--did`."""
     path: str
+    """The names that lead to the field, joined by dots. Where one of them holds several settings, all are set."""
     help: str
     kind: Kind = "text"
+    """How the typed text is read. `text` serves for most numbers too; `integer` for fields that refuse them as text."""
     metavar: str = "TEXT"
 
     @property
     def key(self) -> str:
-        """The flag's name as a Python identifier."""
+        """The path as a Python identifier."""
         return self.path.replace(".", "__")
 
     def value(self, given: str | bool) -> object:
-        """What the user wrote, as the spec takes it; numbers are left to the spec to read."""
+        """The value for the field. What is left as text, numbers among it, the spec reads and checks."""
         if isinstance(given, bool):
             return given
         empty = given.strip().lower() in ("none", "")
@@ -42,9 +48,11 @@ class Flag:
         if self.kind == "target":
             kind, _, value = given.partition(":")
             return {"kind": kind, "value": value or None}
-        if self.kind == "method" and not empty:
+        if empty:
+            return None
+        if self.kind == "method":
             return parse_method(given)
-        return None if empty else given
+        return _integer(given) if self.kind == "integer" else given
 
 
 PANELS: dict[str, tuple[Flag, ...]] = {
@@ -117,21 +125,29 @@ PANELS: dict[str, tuple[Flag, ...]] = {
         Flag("--seed", "seed", "Root of all random numbers.", metavar="N"),
     ),
 }
-FLAGS = tuple(flag for flags in PANELS.values() for flag in flags)
-BY_KEY = {flag.key: flag for flag in FLAGS}
+"""The flags of `intrinsic measure`, by the panel of the help that shows them."""
+
+
+def flags_of(panels: Mapping[str, Sequence[Flag]]) -> tuple[Flag, ...]:
+    """The flags of all panels, in their order."""
+    return tuple(flag for flags in panels.values() for flag in flags)
+
+
+FLAGS = flags_of(PANELS)
+"""The flags of `intrinsic measure`."""
 
 
 def folder_name(given: str) -> Path:
-    """A folder to write into. An empty name is a shell variable that was not set, not the current folder."""
+    """The folder to write into. An empty name is a shell variable that was not set, not the current folder."""
     if not given.strip():
         raise typer.BadParameter("expected a folder, got an empty name; leave the flag out, or give '.'")
     return Path(given)
 
 
-def layer(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were given, as a nested dictionary in MeasureSpec's shape."""
+def layer(given: Mapping[str, Any], flags: Sequence[Flag] = FLAGS) -> dict[str, Any]:
+    """The flags that were given, as a nested dictionary in the spec's shape."""
     tree: dict[str, Any] = {}
-    for flag in FLAGS:
+    for flag in flags:
         if given.get(flag.key) is not None:
             *parents, leaf = flag.path.split(".")
             node = tree
@@ -146,9 +162,9 @@ def layer(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def command_line(verb: str, given: Mapping[str, Any], own: Mapping[str, object]) -> str:
-    """What was typed, as one would type it again.
+    """The command as one would type it again.
 
-    given: the settings' flags; own: the verb's, by name, None where one was left out.
+    given: the settings' flags, by key; own: the verb's, by name, None where one was left out.
     """
     words = ["intrinsic", verb]
     for flag in FLAGS:
@@ -164,13 +180,18 @@ def command_line(verb: str, given: Mapping[str, Any], own: Mapping[str, object])
 
 def takes_spec_flags(
     panels: Mapping[str, Sequence[Flag]] = PANELS,
+    usual: Frozen = PRESETS["text"],
+    presets: Mapping[str, Frozen] = PRESETS,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a typer command that accepts **given one option for every flag of the panels."""
+    """Give a typer command that accepts **given one option for every flag of the panels.
+
+    usual: the spec whose values the help tells as defaults; presets: others of the same class, told where they differ.
+    """
 
     def dress(run: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(run, eval_str=True).parameters.values() if p.kind is not p.VAR_KEYWORD]
-        options = [_option(flag, panel) for panel, flags in panels.items() for flag in flags]
-        both = [*options, *own]
+        pairs = [(flag, panel) for panel, flags in panels.items() for flag in flags]
+        both = [*(_option(flag, panel, _defaults(flag, usual, presets)) for flag, panel in pairs), *own]
         run.__signature__ = inspect.Signature(both)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in both}
         return run
@@ -178,12 +199,12 @@ def takes_spec_flags(
     return dress
 
 
-def _option(flag: Flag, panel: str) -> inspect.Parameter:
+def _option(flag: Flag, panel: str, defaults: str) -> inspect.Parameter:
     switch = flag.kind == "switch"
     option = typer.Option(
         None,
         flag.name,
-        help=f"{flag.help} [dim]\\[{_defaults(flag)}][/dim]",
+        help=f"{flag.help} [dim]\\[{defaults}][/dim]",
         rich_help_panel=panel,
         show_default=False,
         metavar=None if switch else flag.metavar,
@@ -192,19 +213,19 @@ def _option(flag: Flag, panel: str) -> inspect.Parameter:
     return inspect.Parameter(flag.key, inspect.Parameter.KEYWORD_ONLY, default=option, annotation=annotation)
 
 
-def _defaults(flag: Flag) -> str:
-    """The field's value for text, and in the presets that differ."""
-    values = {name: _show(_at(spec, flag.path), flag) for name, spec in PRESETS.items()}
-    usual = values["text"]
-    others = [f"{name}: {value}" for name, value in values.items() if value != usual]
-    return "; ".join([f"default: {usual}", *others])
+def _defaults(flag: Flag, usual: Frozen, presets: Mapping[str, Frozen]) -> str:
+    """The field's usual value, and those of the presets that differ from it."""
+    value = _show(_at(usual, flag.path), flag)
+    others = {name: _show(_at(spec, flag.path), flag) for name, spec in presets.items()}
+    return "; ".join([f"default: {value}", *(f"{name}: {other}" for name, other in others.items() if other != value)])
 
 
 def _at(spec: Frozen, path: str) -> object:
-    value: object = spec
+    """The field's value; of several settings the first one's."""
+    value: Any = spec
     for name in path.split("."):
-        value = getattr(value, name)
-    return value.kind if path == "target" else value  # type: ignore[attr-defined]
+        value = getattr(value[0] if isinstance(value, tuple) else value, name)
+    return value.kind if path == "target" else value
 
 
 def _show(value: object, flag: Flag) -> str:
@@ -213,3 +234,11 @@ def _show(value: object, flag: Flag) -> str:
     if isinstance(value, bool):
         return flag.name.split("/")[0 if value else 1] if "/" in flag.name else str(value).lower()
     return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _integer(given: str) -> int | str:
+    """The integer that was typed; other text as it stands, for the spec to refuse."""
+    try:
+        return int(given)
+    except ValueError:
+        return given

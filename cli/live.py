@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from intrinsic.measurement import News
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement import MeasureEvent
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.report import words
 from intrinsic.spec import MeasureSpec
 
@@ -45,10 +45,10 @@ class LiveTable:
     ) -> None:
         self._live.stop()
 
-    def __call__(self, news: News) -> None:
-        if not self._headed:  # not before there is news: a refusal leaves no empty table
+    def __call__(self, event: MeasureEvent) -> None:
+        if not self._headed:  # not before something is told: a refusal leaves no empty table
             self._head()
-        told = self.board.hear(news)
+        told = self.board.hear(event)
         if told and self._live.is_started:
             self._live.refresh()  # or the trial that ended would be shown running below its own line
         for item in told:
@@ -67,7 +67,7 @@ class LiveTable:
         status = f"{run.status} (stored)" if line.stored else run.status
         colour = {True: "green", False: "yellow", None: ""}[line.reached]
         return Text.assemble(
-            f"{_plan(line.plan)} ",
+            f"{_asked(line.asked)} ",
             (f"{words.score(train.score):>7}", colour),
             "  ",
             (f"{status:<13}", look),
@@ -86,12 +86,12 @@ class LiveTable:
     def _progress(self, trial: Running) -> tuple[RenderableType, ...]:
         seconds = f"{self.board.clock() - trial.began:.0f} s"
         if not trial.steps:
-            return Text(_plan(trial.plan)), Text("starting", style="dim"), Text(seconds)
+            return Text(_asked(trial.asked)), Text("starting", style="dim"), Text(seconds)
         bar = ProgressBar(
             total=trial.steps, completed=trial.step, width=BAR_WIDTH, complete_style="cyan", finished_style="cyan"
         )
         loss = "" if trial.loss is None else f" loss {trial.loss:.3g}"
-        return Text(_plan(trial.plan)), bar, Text(f"{trial.step}/{trial.steps} {seconds}{loss}")
+        return Text(_asked(trial.asked)), bar, Text(f"{trial.step}/{trial.steps} {seconds}{loss}")
 
     def _state(self) -> Text:
         board = self.board
@@ -102,6 +102,6 @@ class LiveTable:
         return Text(" · ".join(part for part in (target, found, ended) if part), style="bold")
 
 
-def _plan(plan: Plan) -> str:
-    d = words.DASH if plan.d is None else str(plan.d)
-    return f"{plan.role:<13} {d:>6} {plan.seed:>4} {words.rate(plan.rate):>9}"
+def _asked(asked: MeasureTrial) -> str:
+    d = words.DASH if asked.d is None else str(asked.d)
+    return f"{asked.purpose:<13} {d:>6} {asked.seed:>4} {words.rate(asked.rate):>9}"

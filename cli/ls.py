@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from intrinsic.errors import SpecError, StoreError, UnknownName
+from intrinsic.executor.base import EXECUTORS
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
-from intrinsic.plugins import Entry, Registry, entries_of, package_of
+from intrinsic.plugins import Kind, Registry, entries_of, package_of
+from intrinsic.problems import METRICS, PROBLEMS
 from intrinsic.report import words
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.store import Store, read_comparison, read_measurement
@@ -24,11 +26,12 @@ from intrinsic.store.disk import refused
 from intrinsic.tasks import TASKS
 
 Rows = Sequence[tuple[str, ...]]
+NAMES = ("tasks", "models", "methods", "projections", "metrics", "problems", "executors", "runs")
 RUNS = Path("runs")
 
 
 def run(
-    what: str = typer.Argument(metavar="tasks|models|methods|projections|runs", help="What to list."),
+    what: str = typer.Argument(metavar="|".join(NAMES), help="What to list."),
     folder: Path | None = typer.Argument(None, metavar="[DIR]", help="For runs: where to look; default runs."),
 ) -> None:
     """One table, a line each."""
@@ -51,7 +54,7 @@ def _tasks(_: Path | None) -> tuple[tuple[str, ...], Rows]:
 
 
 def _models(_: Path | None) -> tuple[tuple[str, ...], Rows]:
-    return ("model", "kind", "description"), [(n, m.kind, m.description) for n, m in MODELS.items()]
+    return ("model", "kind", "description"), [(n, m.kind, m.description) for n, m in _usable(MODELS).items()]
 
 
 def _methods(_: Path | None) -> tuple[tuple[str, ...], Rows]:
@@ -60,11 +63,29 @@ def _methods(_: Path | None) -> tuple[tuple[str, ...], Rows]:
 
 def _projections(_: Path | None) -> tuple[tuple[str, ...], Rows]:
     added = {n: f"of the package {package_of(e)}" for n, e in entries_of("projection").items()}  # needs torch to load
-    return ("projection", "description"), list({**added, **PROJECTION_NAMES}.items())
+    own = {name: info.description for name, info in PROJECTION_NAMES.items()}
+    return ("projection", "description"), list({**added, **own}.items())
 
 
-def _usable(registry: Registry[Entry]) -> dict[str, Entry]:
-    """What can be used; of other packages' entries that cannot, stderr tells."""
+def _metrics(_: Path | None) -> tuple[tuple[str, ...], Rows]:
+    rows = [
+        (name, f"{metric.range[0]:g} to {metric.range[1]:g}", "higher" if metric.higher_is_better else "lower")
+        for name, metric in _usable(METRICS).items()
+    ]
+    return ("metric", "range", "better"), rows
+
+
+def _problems(_: Path | None) -> tuple[tuple[str, ...], Rows]:
+    rows = [(name, problem.description, ", ".join(problem.metrics)) for name, problem in _usable(PROBLEMS).items()]
+    return ("problem", "answers", "metrics"), rows
+
+
+def _executors(_: Path | None) -> tuple[tuple[str, ...], Rows]:
+    return ("executor", "description"), [(n, e.description) for n, e in _usable(EXECUTORS).items()]
+
+
+def _usable(registry: Registry[Kind]) -> dict[str, Kind]:
+    """The entries that can be used; of other packages' entries that cannot, stderr tells."""
     usable, complaints = registry.offered()
     for complaint in complaints:
         typer.echo(f"intrinsic: {complaint}", err=True)
@@ -139,10 +160,10 @@ def _print(header: Sequence[str], rows: Rows) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-LISTS: dict[str, Callable[[Path | None], tuple[tuple[str, ...], Rows]]] = {
-    "tasks": _tasks,
-    "models": _models,
-    "methods": _methods,
-    "projections": _projections,
-    "runs": _runs,
-}
+LISTS: dict[str, Callable[[Path | None], tuple[tuple[str, ...], Rows]]] = dict(
+    zip(
+        NAMES,
+        (_tasks, _models, _methods, _projections, _metrics, _problems, _executors, _runs),
+        strict=True,
+    )
+)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from intrinsic.measurement import Estimate, estimate, measure
 from intrinsic.measurement.checks import check_start
 from intrinsic.measurement.estimate import WORKER_START
+from intrinsic.records import MeasureResult
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 from intrinsic.store.disk import check_writable
@@ -50,6 +52,9 @@ def run(
         help=f"Trials at the same time, in N worker processes; each takes about {WORKER_START:g} s to start.",
         rich_help_panel=RUN,
     ),
+    executor: str | None = typer.Option(
+        None, metavar="NAME", help="Where trials run; see `intrinsic ls executors`.", rich_help_panel=RUN
+    ),
     dry_run: bool = typer.Option(
         False,
         "--dry-run",
@@ -65,20 +70,23 @@ def run(
     announced = _announcement(spec, start, folder, jobs)
     if dry_run:
         check_writable(folder)
-        typer.echo(_plan(spec, announced), nl=False)
+        typer.echo(_dry_run(spec, announced), nl=False)
         return
     typed = {"--output-dir": output_dir, "--config": config, "--preset": preset, "--jobs": None if jobs == 1 else jobs}
+    typed["--executor"] = executor
     command = command_line("measure", given, typed)
     console = Console(highlight=False, markup=False)
     for line in announced:
         console.print(line, soft_wrap=True)
-    _measure(spec, folder, jobs, command, console)
+    _measure(spec, folder, partial(measure, jobs=jobs, executor=executor, command=command), command, console)
 
 
-def _measure(spec: MeasureSpec, folder: Path, jobs: int, command: str, console: Console) -> None:
+def _measure(
+    spec: MeasureSpec, folder: Path, run: Callable[..., MeasureResult], command: str, console: Console
+) -> None:
     try:
         with LiveTable(spec, console) as table:
-            result = measure(spec, folder, jobs=jobs, on_event=table, command=command)
+            result = run(spec, folder, on_event=table)
     except KeyboardInterrupt:
         typer.echo(
             f"intrinsic: interrupted; {len(table.board.lines)} finished trials are kept in {folder}, "
@@ -98,7 +106,7 @@ def _announcement(spec: MeasureSpec, start: str, folder: Path, jobs: int) -> lis
     return [f"{what}: {how}", f"output in {folder}", f"expected: {_cost(estimate(spec, folder), jobs)}"]
 
 
-def _plan(spec: MeasureSpec, announced: Sequence[str]) -> str:
+def _dry_run(spec: MeasureSpec, announced: Sequence[str]) -> str:
     """The spec as YAML; what is no setting stands in comments, so that --config can read all of it."""
     notes = [*announced, *(f"not checked: {what}" for what in check_start(spec))]
     return "".join(f"# {line}\n" for line in notes) + to_yaml(spec)

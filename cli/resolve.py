@@ -1,11 +1,15 @@
-"""From flags, a configuration file and a preset to one MeasureSpec, or to one sentence that says what is wrong."""
+"""From flags and a configuration file to one spec, or to one sentence that says what is wrong.
+
+:func:`lay_over` serves every verb; :func:`resolve` adds the presets and the checks of a measurement.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Generic, TypeGuard, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -17,10 +21,23 @@ from intrinsic.report import words
 from intrinsic.spec import PRESETS, Frozen, MeasureSpec
 from intrinsic.tasks import TASKS
 
-from .flags import FLAGS
+from .flags import FLAGS, Flag
 
 EITHER_OR = {"steps": "epochs", "epochs": "steps"}
 Tree = dict[str, Any]
+Spec = TypeVar("Spec", bound=Frozen)
+
+
+@dataclass(frozen=True)
+class Form(Generic[Spec]):
+    """The settings that a verb can be given."""
+
+    start: Spec
+    """The spec that the settings are laid over."""
+    flags: Sequence[Flag]
+    """The flags whose names stand for the fields in complaints."""
+    apart: Collection[str] = ()
+    """Keys that a file may hold besides the spec's, for the verb itself."""
 
 
 def resolve(
@@ -37,29 +54,41 @@ def resolve(
     start = preset or _preset(layers)
     if start not in PRESETS:
         raise UnknownName("preset", start, PRESETS)
-    tree: Tree = PRESETS[start].model_dump()
-    for layer in layers:
-        tree = _merge(tree, _settled(layer))
-    spec = _validate(tree, config, apart)
+    spec = lay_over(Form(PRESETS[start], FLAGS, apart), layers, config)
     _check_preset(preset, spec)
     check_settings(spec)
     _check_typed(flags, spec)
     return spec, start
 
 
-def to_yaml(spec: MeasureSpec) -> str:
+def lay_over(form: Form[Spec], layers: Sequence[Tree], config: Path | None) -> Spec:
+    """The form's start with the layers over it, the last on top. A mapping over several settings goes into each.
+
+    config: the file that a layer comes from, for the complaint. Raises SpecError of one sentence.
+    """
+    tree: Tree = form.start.model_dump()
+    for layer in layers:
+        tree = _merge(tree, _settled(layer))
+    try:
+        return type(form.start).model_validate(tree)
+    except ValidationError as error:
+        where = f" (configuration {config})" if config is not None else ""
+        raise SpecError(_sentence(dict(error.errors(include_url=False)[0]), form) + where) from error
+
+
+def to_yaml(spec: Frozen) -> str:
     """The spec as --config reads it."""
-    tree = spec.model_dump(mode="json", exclude={"optim": {"learning_rate"}})
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+    unread = {"optim": {"learning_rate"}} if isinstance(spec, MeasureSpec) else None  # a measurement chooses its own
+    return yaml.safe_dump(spec.model_dump(mode="json", exclude=unread), sort_keys=False, allow_unicode=True)
 
 
 def default_output_dir(spec: MeasureSpec) -> Path:
-    """runs/<task>-<model>-<said|did>; runs of other settings share it, and the trials they have in common."""
+    """The usual folder, runs/<task>-<model>-<said|did>; runs of other settings share it and their common trials."""
     return output_dir_for(spec, words.method(spec).lower())
 
 
 def output_dir_for(spec: MeasureSpec, what: str) -> Path:
-    """runs/<task>-<model>-<what>."""
+    """The folder runs/<task>-<model>-<what>, its names without what a file system may refuse."""
     names = (words.task(spec), words.short_name(spec.model.name), what)
     plain = "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in name) for name in names)
     return Path("runs") / plain
@@ -101,7 +130,7 @@ def _name(part: object) -> str | None:
 
 
 def read_config(path: Path) -> Tree:
-    """A file's settings; SpecError of one sentence where there are none."""
+    """Read a file's settings; SpecError of one sentence where there are none."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -140,42 +169,44 @@ def _settled(layer: Tree) -> Tree:
 def _merge(below: Tree, above: Tree) -> Tree:
     merged = dict(below)
     for key, value in above.items():
-        deeper = isinstance(value, dict) and isinstance(below.get(key), dict)
-        merged[key] = _merge(below[key], value) if deeper else value
+        held = below.get(key)
+        if isinstance(value, dict) and isinstance(held, dict):
+            merged[key] = _merge(held, value)
+        elif isinstance(value, dict) and _are_settings(held):
+            merged[key] = [_merge(row, value) for row in held]
+        else:
+            merged[key] = value
     return merged
 
 
-def _validate(tree: Tree, config: Path | None, apart: Collection[str]) -> MeasureSpec:
-    try:
-        return MeasureSpec.model_validate(tree)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = f" (configuration {config})" if config is not None else ""
-        raise SpecError(_sentence(dict(problem), apart) + where) from error
+def _are_settings(held: object) -> TypeGuard[Sequence[Tree]]:
+    return isinstance(held, list | tuple) and bool(held) and all(isinstance(row, dict) for row in held)
 
 
-def _sentence(problem: Tree, apart: Collection[str]) -> str:
-    """One pydantic error as: setting, expected, got. apart: what a file may hold besides a measurement's settings."""
+def _sentence(problem: Tree, form: Form[Any]) -> str:
+    """One pydantic error as: setting, expected, got."""
     loc = [part for part in problem["loc"] if isinstance(part, str)]
     if problem["type"] == "extra_forbidden":
         *section, key = loc
         inside = f" in `{'.'.join(section)}`" if section else ""
-        return str(UnknownName(f"setting{inside}", key, [*_fields(section), *(apart if not section else ())]))
+        names = [*_fields(form, section), *(() if section else form.apart)]
+        return str(UnknownName(f"setting{inside}", key, names))
     if problem["type"] == "model_type":
-        return f"{'.'.join(loc)}: expected a mapping of settings ({', '.join(_fields(loc))}), got {problem['input']!r}"
-    flag = next((flag for flag in FLAGS if flag.path == ".".join(loc)), None)
+        names = _fields(form, loc)
+        return f"{'.'.join(loc)}: expected a mapping of settings ({', '.join(names)}), got {problem['input']!r}"
+    flag = next((flag for flag in form.flags if flag.path == ".".join(loc)), None)
     if flag is not None and problem["type"] in ("missing", "too_long"):  # a list of fewer or more words than it takes
         return f"{flag.name}: expected {flag.metavar}, got {','.join(map(str, problem['input']))!r}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
-        return message if problem["ctx"]["error"].__class__ is UnknownName else f"{_setting(loc)}{message}"
-    return f"{_setting(loc)}{message[0].lower()}{message[1:]}, got {problem['input']!r}{_hint(problem)}"
+        return message if problem["ctx"]["error"].__class__ is UnknownName else f"{_setting(loc, form)}{message}"
+    return f"{_setting(loc, form)}{message[0].lower()}{message[1:]}, got {problem['input']!r}{_hint(problem)}"
 
 
-def _setting(loc: list[str]) -> str:
+def _setting(loc: list[str], form: Form[Any]) -> str:
     path = ".".join(loc)
-    flag = next((flag.name for flag in FLAGS if path in (flag.path, f"{flag.path}.kind", f"{flag.path}.value")), None)
-    return f"{flag or path}: " if path else ""
+    names = (flag.name for flag in form.flags if path in (flag.path, f"{flag.path}.kind", f"{flag.path}.value"))
+    return f"{next(names, path)}: " if path else ""
 
 
 def _hint(problem: Tree) -> str:
@@ -187,9 +218,9 @@ def _hint(problem: Tree) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _fields(section: list[str]) -> list[str]:
-    model: type[Frozen] = MeasureSpec
+def _fields(form: Form[Any], section: list[str]) -> list[str]:
+    kind: type[Frozen] = type(form.start)
     for name in section:
-        annotation = model.model_fields[name].annotation
-        model = next(kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type))
-    return list(model.model_fields)
+        annotation = kind.model_fields[name].annotation
+        kind = next(part for part in (annotation, *get_args(annotation)) if isinstance(part, type))
+    return list(kind.model_fields)

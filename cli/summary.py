@@ -16,7 +16,7 @@ from .facts import show_facts
 
 
 def show(console: Console, result: MeasureResult, written: Sequence[Path]) -> None:
-    """The facts (the dimension in bold), what the search says of itself, warnings, files, how to get it again."""
+    """Print the facts (the dimension in bold), the search's message, warnings, files, and how to get it again."""
     wanted = words.d_name(result.run.spec)
     rows: list[tuple[Text | str, Text | str]] = [
         (name, Text(value, style="bold" if name == wanted else "")) for name, value in facts(result)

@@ -19,7 +19,7 @@ def run(
         None, metavar="SHA256", help="The grid's hash as it was published before training; another grid is refused."
     ),
 ) -> None:
-    """Decode, rebuild, recount, recompute; say valid, or exactly what is not."""
+    """Check a certificate and say that it is valid, or exactly what is not."""
     verdict = verify(certificate, data_dir, grid)
     for check in verdict.checks:
         typer.echo(f"{'ok     ' if check.passed else 'REFUSED'} {check.name:<15} {check.told}")

@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def read(path: Path) -> MeasureResult | CompareResult | None:
-    """None for what is neither."""
+    """The record in a file; None where it holds neither kind."""
     text = path.read_text()
     for kind in (MeasureResult, CompareResult):
         try:

@@ -19,7 +19,7 @@ from intrinsic.report import words
 from intrinsic.report.bounds import Material
 from intrinsic.report.bounds.figure import render
 from intrinsic.report.bounds.price import WIDTHS
-from intrinsic.report.bounds.rows import COMPARISON, SQRT, Claim, Row, representatives, rows_of
+from intrinsic.report.bounds.rows import COMPARISON, SQRT, BoundRow, Claim, representatives, rows_of
 from intrinsic.report.bounds.tables import HEADER, by_dimension, table_csv
 from intrinsic.report.bounds.verdict import findings
 from intrinsic.store.counted import read_errors
@@ -31,7 +31,7 @@ DELTA = 0.05
 
 
 def counts() -> dict[str, list[TrialErrors]]:
-    """Name of the measurement -> what was counted on its trials."""
+    """The errors counted on the trials of each measurement, by its name."""
     if not COUNTS.exists():
         return {}
     stored = json.loads(COUNTS.read_text())
@@ -61,10 +61,10 @@ def claims(result: MeasureResult) -> tuple[Claim, ...]:
     """The recorded certificates that speak of the same data."""
     found = map(read_certificate, sorted((HERE / "results").glob("*/certificate.json")))
     same = [c for c in found if c.hashes.data == result.meta.hashes["data"] and not c.grid.random_labels]
-    return tuple(Claim("certificate", c.bound, sum(c.delta.values()), c.subspace_dim, c.bits) for c in same)
+    return tuple(Claim("certificate", c.bound, sum(c.delta.values()), c.dim, c.bits) for c in same)
 
 
-def section(name: str, there: Material, rows: list[Row]) -> list[str]:
+def section(name: str, there: Material, rows: list[BoundRow]) -> list[str]:
     """One measurement: findings, the table, the figure."""
     spec, counted = there.result.run.spec, [*there.errors.values(), *there.shuffled.values()]
     spent = sum(one.seconds for one in counted)
@@ -87,7 +87,7 @@ def section(name: str, there: Material, rows: list[Row]) -> list[str]:
 
 
 def page() -> tuple[str, dict[str, str | bytes]]:
-    """bounds_of_runs.md, and the figures' files by name."""
+    """The text of bounds_of_runs.md, and the figures' files by name."""
     lines = [
         "# Bounds of our own measurements",
         "",

@@ -34,9 +34,9 @@ HERE = Path(__file__).resolve().parent
 FIGURES = HERE.parent / "figures"
 SUFFIX = "-certificate"
 CHOICE_BITS = 8
-"""Were the choice of features charged as one of 256 that had been tried on these data."""
+"""The bits of a choice of features among 256, for the bound as it would be if that choice were charged."""
 GAP = 0.02
-"""Between the figure's edge, the names of its lines and the axis, in shares of its width."""
+"""The space between the figure's edge, the names of its lines and the axis, in shares of its width."""
 OFFLINE = ("digits", "rotten-tomatoes")
 """Tasks whose data come with a package."""
 
@@ -59,7 +59,7 @@ class Row:
     """The bound if CHOICE_BITS more were charged."""
     majority: float
     published: float | None
-    """Lotfi et al. 2022, from scratch, in shares."""
+    """The bound of Lotfi et al. 2022, trained from scratch."""
     seconds: int
     verify_seconds: int
     vacuous: bool
@@ -146,7 +146,7 @@ def row(page: Path) -> Row:
         features=", ".join(sorted({setting.network for setting in made.grid.settings})),
         bound=made.bound,
         bits=made.bits,
-        d=made.subspace_dim,
+        d=made.dim,
         train_error=train.errors / train.samples,
         train_samples=train.samples,
         test_error=test.errors / test.samples,
@@ -190,8 +190,8 @@ def markdown(rows: list[Row]) -> str:
 def notes(dearer: float) -> list[str]:
     return [
         "What is paid: d, the seed, the levels and their values, the scale, every level, and which of the grid's "
-        "settings. The training's own settings (rates, epochs, the candidates of d) need no bits, because the "
-        "message names the function without them.",
+        "settings. The training's own settings (the learning rate, the weights of the bits, the epochs, the "
+        "candidates of d) need no bits, because the message names the function without them.",
         "",
         "What is not: the grid is fixed and hashed before the run, but which frozen features it names was chosen by "
         "people who had seen earlier runs on the same training data. Had that choice been one of 256 and been charged "

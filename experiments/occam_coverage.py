@@ -1,4 +1,4 @@
-"""How often is Occam's bound wrong when the choice among 64 functions is paid for, and when it is not?
+"""Coverage of Occam's bound when the choice among 64 functions is paid for, and when it is not.
 
     python experiments/occam_coverage.py                 # 20,000 data sets a scenario, about a minute on one core
     python experiments/occam_coverage.py --draws 2000 --seed 7 --out /tmp/occam
@@ -44,7 +44,7 @@ BOUNDS: dict[str, Bound] = {
 
 @dataclass(frozen=True)
 class Scenario:
-    """True risks of the 64 functions and the lengths of their code words, in bits."""
+    """The true risks of the 64 functions and the lengths of their code words, in bits."""
 
     name: str
     risks: tuple[float, ...]
@@ -60,7 +60,7 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One bound in one scenario, with so many of the bits due left unpaid."""
+    """One bound in one scenario, with some of the bits due left unpaid."""
 
     scenario: str
     bound: str
@@ -73,7 +73,7 @@ class Row:
         return self.violated / self.draws
 
     def interval(self) -> tuple[float, float]:
-        """99 %, Clopper and Pearson."""
+        """The 99 % confidence interval of the share (Clopper and Pearson)."""
         return (
             clopper_pearson(self.violated, self.draws, 0.005, "lower"),
             clopper_pearson(self.violated, self.draws, 0.005),

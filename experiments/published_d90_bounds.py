@@ -34,7 +34,7 @@ LI = "Li et al. 2018"
 
 @dataclass(frozen=True)
 class Data:
-    """Training examples, and the error of always answering the majority class (of the evaluation split)."""
+    """A data set: its training examples, and the evaluation error of always answering the commonest class."""
 
     name: str
     samples: int
@@ -50,7 +50,7 @@ RANDOM = Data("MNIST, random labels", 60_000, 0.9)
 
 @dataclass(frozen=True)
 class Published:
-    """One intrinsic dimension, as its source gives it."""
+    """An intrinsic dimension, as its source gives it."""
 
     source: str
     model: str
@@ -58,13 +58,13 @@ class Published:
     data: Data
     d: int
     error: float = 0.1
-    """Of the evaluation examples d90 lets so many be wrong at least; stands in for the training error."""
+    """The share of evaluation examples that d90 lets be wrong at least; it stands in for the training error."""
 
     def bits(self, width: int) -> int:
         return width * self.d
 
     def gap(self, width: int) -> float:
-        """Theorem 1 without a training error."""
+        """Theorem 1's bound without a training error."""
         return theorem1_gap(self.d, float(width), self.data.samples, DELTA)
 
     def tail(self, width: int, training_error: float) -> float:
@@ -73,7 +73,10 @@ class Published:
         return occam_binomial(errors, nats(self.bits(width)), self.data.samples, DELTA)
 
     def largest_training_error(self, width: int) -> float | None:
-        """With more than this the binomial tail's bound is no better than the majority class; None: with none, too."""
+        """The training error up to which the binomial tail's bound is below the majority class's error.
+
+        None: it is not even without a training error.
+        """
         if self.tail(width, 0.0) >= self.data.majority_error:
             return None
         low, high = 0, self.data.samples  # the bound is below the majority's error at low, not at high
@@ -111,7 +114,7 @@ PUBLISHED = (
 
 
 def says(value: Published, width: int) -> str:
-    """In words, of the network at this width."""
+    """What is certified of the network at this many bits a coordinate, in words."""
     at_most = value.largest_training_error(width)
     if at_most is None:
         return "nothing, even without a training error"
@@ -121,7 +124,7 @@ def says(value: Published, width: int) -> str:
 
 
 def table() -> list[dict[str, Any]]:
-    """A row a published value; numbers unrounded."""
+    """The table, one published value a row; numbers unrounded."""
     return [
         {
             **{"source": v.source, "model": v.model, "data": v.data.name, "method": v.method, "d": v.d},
@@ -206,7 +209,7 @@ def table_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def draw() -> dict[str, bytes]:
-    """A line a published value: Theorem 1's gap at every width, the majority class's error as a bar."""
+    """The figure, one published value a line: Theorem 1's gap at every width, the majority class's error as a bar."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -34,13 +34,16 @@ def package_of(entry: EntryPoint) -> str:
 
 
 def named(home: str, package: str = "") -> Any:
-    """The object at `module:name`; a module with a leading dot lies in `package`.
+    """The object at `module:name`; a module with a leading dot lies in `package`, which is ours.
 
-    Raises SpecError, one sentence, whatever the module raises when it is imported, and for a name that it lacks.
+    Raises SpecError, one sentence, whatever another package's module raises when it is imported, and for a name that it
+    lacks.
     """
     module, _, name = home.partition(":")
+    if module.startswith("."):
+        return getattr(import_module(module, package), name)
     try:
-        return getattr(import_module(module, package or None), name)
+        return getattr(import_module(module), name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a stranger's module may raise anything, SystemExit among it
@@ -83,9 +86,7 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
     :meth:`offered`.
     """
 
-    def __init__(
-        self, kind: str, own: Mapping[str, Kind], complaint: Callable[[str, object], str | None]
-    ) -> None:
+    def __init__(self, kind: str, own: Mapping[str, Kind], complaint: Callable[[str, object], str | None]) -> None:
         self._kind, self._own, self._complaint = kind, dict(own), complaint
         self._loaded: dict[str, Kind] = {}
 

@@ -218,7 +218,7 @@ def _mark_first_looks(record: dict[str, Any], seeds: tuple[str, ...], places: tu
     index, rows = _at(record, seeds), _at(record, places)
     for row in rows if isinstance(rows, list | tuple) else ():
         if isinstance(row, dict) and "first_look" not in row:
-            row["first_look"] = row.get("seed") == index and row.get("role", "guard") == "guard"
+            row["first_look"] = row.get("seed") == index and row.get("role", "guard") in ("guard", "search")
 
 
 def _at(tree: Any, path: Iterable[str]) -> Any:

@@ -1,4 +1,4 @@
-"""Where all chance comes from: named, independent, counter-based streams.
+"""The source of all chance: named, independent, counter-based streams.
 
 Nothing in this package draws from a global generator. Every random number is a pure function of
 integers, so it is the same on every device, in every process and for every number of threads, and
@@ -34,9 +34,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 M0, M1 = 0xD2511F53, 0xCD9E8D57
+"""The multipliers of Philox4x32."""
 W0, W1 = 0x9E3779B9, 0xBB67AE85
+"""The increments of the key of Philox4x32."""
 ROUNDS = 10
+"""The number of rounds."""
 MASK32 = 0xFFFFFFFF
+"""The bits of a 32-bit word."""
 
 
 def derive(root: int, *names: str | int) -> int:
@@ -55,7 +59,7 @@ def _hash(value: list[str | int]) -> int:
 
 
 def philox4x32(counter: NDArray[np.uint32], key: tuple[int, int]) -> NDArray[np.uint32]:
-    """Philox4x32-10.  counter [..., 4] uint32, key two 32-bit words -> [..., 4] uint32."""
+    """The output of Philox4x32-10.  counter [..., 4] uint32, key two 32-bit words -> [..., 4] uint32."""
     c0, c1, c2, c3 = (counter[..., lane].astype(np.uint64) for lane in range(4))
     k0, k1 = key
     for _ in range(ROUNDS):

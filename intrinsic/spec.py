@@ -52,7 +52,9 @@ PROJECTION_NAMES: dict[str, ProjectionInfo] = {
     "kronecker": ProjectionInfo(
         "Kronecker product of two gaussian factors (Lotfi et al. 2022)", ".kronecker:KroneckerProjection"
     ),
-    "sparse": ProjectionInfo("few signed entries a row, density 1/sqrt(D) (Li et al. 2018)", ".sparse:SparseProjection"),
+    "sparse": ProjectionInfo(
+        "few signed entries a row, density 1/sqrt(D) (Li et al. 2018)", ".sparse:SparseProjection"
+    ),
 }
 """The projections of this package; intrinsic.projections.PROJECTIONS holds their classes."""
 
@@ -67,6 +69,8 @@ PositiveInt = Annotated[int, Field(ge=1, lt=2**63)]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 ProjectionName = Annotated[str, AfterValidator(_known_projection)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Inputs = Literal["text", "vision"]
+"""What a task's examples are and a model reads: texts, or images."""
 OptionValue = bool | int | float | str | tuple[str, ...] | None
 
 
@@ -124,6 +128,12 @@ class ModelSpec(Frozen):
     trust_remote_code: bool = False
 
 
+Lambdas = Literal["layer", "tensor"]
+"""The parts of a model that have a lambda each in SAID."""
+Head = Literal["in-subspace", "free", "frozen"]
+"""The places of a task's new head: in the subspace, or beside it, trained freely or left as it was drawn."""
+
+
 class SubspaceForm(Frozen):
     """The form of a subspace of any module: all that the specs, :class:`intrinsic.Subspace`, its artefacts and peft's
     configuration have in common, with the defaults of all of them."""
@@ -131,9 +141,9 @@ class SubspaceForm(Frozen):
     projection: ProjectionName = "fastfood"
     structure_aware: bool = True
     """Whether a scale is trained for each layer or tensor (SAID), or none (DID)."""
-    lambdas: Literal["layer", "tensor"] = "layer"
+    lambdas: Lambdas = "layer"
     """What has a scale of its own in SAID."""
-    head: Literal["in-subspace", "free", "frozen"] = "in-subspace"
+    head: Head = "in-subspace"
     """Where the task's new head goes: into the subspace, or beside it, trained freely or left as it was drawn."""
 
 

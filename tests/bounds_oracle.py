@@ -15,7 +15,7 @@ Number = mpf | str | int | Fraction
 
 
 def number(value: Number) -> mpf:
-    """0.05 as the text "0.05" means one twentieth; a Fraction is a quotient; a float would be what it is in binary."""
+    """The exact number: one twentieth for the text "0.05", a quotient for a Fraction; of a float its binary value."""
     return mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else mpf(value)
 
 
@@ -41,13 +41,13 @@ def kl_upper(q: Number, budget: Number) -> mpf:
 
 
 def kl_lower(q: Number, budget: Number) -> mpf:
-    """Bisection over ln p, as p may be far below any fixed step."""
+    """The lower inverse, by bisection over ln p, as p may be far below any fixed step."""
     q, budget = number(q), number(budget)
     return mp.exp(-bisect(lambda t: kl(q, mp.exp(-t)) <= budget, -mp.log(q), mpf(10) ** 8))
 
 
 def binomial_cdf(errors: int, samples: int, p: mpf) -> mpf:
-    """P(Bin(n, p) <= k), from the first term up."""
+    """The sum P(Bin(n, p) <= k), from the first term up."""
     term = (1 - p) ** samples
     total, odds = term, p / (1 - p)
     for i in range(errors):
@@ -69,7 +69,7 @@ def occam_kl(risk: Number, complexity: Number, samples: int, delta: Number) -> m
 
 
 def xi(samples: int) -> Fraction:
-    """The definition, in integers."""
+    """Maurer's sum by its definition, in integers."""
     n = samples
     total, choose = 0, 1
     for k in range(n + 1):
@@ -99,9 +99,9 @@ def quadratic(risk: Number, complexity: Number, samples: int, delta: Number) -> 
     return (mp.sqrt(number(risk) + half) + mp.sqrt(half)) ** 2
 
 
-def catoni(risk: Number, complexity: Number, samples: int, delta: Number, rate: Number) -> mpf:
-    a = number(rate) / samples
-    inner = number(risk) + paid(complexity, delta) / number(rate)
+def catoni(risk: Number, complexity: Number, samples: int, delta: Number, inverse_temperature: Number) -> mpf:
+    a = number(inverse_temperature) / samples
+    inner = number(risk) + paid(complexity, delta) / number(inverse_temperature)
     return (1 - mp.exp(-a * inner)) / (1 - mp.exp(-a))
 
 

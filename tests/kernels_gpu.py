@@ -15,7 +15,7 @@ from intrinsic import kernels
 from intrinsic.errors import SpecError
 from intrinsic.kernels import gpu, reference
 from intrinsic.kernels.gpu import fastfood, fastfood_kernels, hashed, hashed_kernels, transform, wide
-from intrinsic.kernels.gpu.launch import Plan, signed
+from intrinsic.kernels.gpu.launch import LaunchTable, signed
 from intrinsic.kernels.gpu.tile import tile_shape
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import Projection, make_projection
@@ -198,7 +198,7 @@ class Far:
         self.held = torch.zeros(4096, device=DEVICE)
         address = signed((self.held.data_ptr() - 4 * self.start) % 2**64)
         table = [[signed(SEED), signed(KEY), self.n, -(self.start // 4096), self.start // 4096 + 1]]
-        self.plan = Plan(torch.tensor(table, device=DEVICE), torch.zeros(1, dtype=torch.int32, device=DEVICE))
+        self.launch = LaunchTable(torch.tensor(table, device=DEVICE), torch.zeros(1, dtype=torch.int32, device=DEVICE))
         self.addresses = torch.tensor([[address, torch.ones((), device=DEVICE).data_ptr(), 0]], device=DEVICE)
 
 
@@ -218,7 +218,7 @@ def test_fastfood_beyond_two_to_the_31(monkeypatch: pytest.MonkeyPatch) -> None:
     one = torch.ones((), device=DEVICE)
     far.addresses[0, 1] = one.data_ptr()
     padded = torch.nn.functional.pad(theta, (0, 24))
-    given = (far.plan.table, far.plan.row_of, *fastfood._tables(1024, DEVICE), 1000)
+    given = (far.launch.table, far.launch.row_of, *fastfood._tables(1024, DEVICE), 1000)
     fastfood_kernels.forward[(1,)](
         padded, far.addresses, *given, DTYPE=fastfood.TYPES[torch.float32], START=False, FOURS=True,
         K=K, R=R, W=W, num_warps=1 << W, enable_fp_fusion=False,
@@ -240,18 +240,18 @@ def test_hashed_beyond_two_to_the_31(monkeypatch: pytest.MonkeyPatch) -> None:
     far, theta, one = Far(), randn(5000), torch.ones(1, device=DEVICE)
     far.addresses[0, 1] = one.data_ptr()
     given = {"DTYPE": fastfood.TYPES[torch.float32], "FOURS": True, "SIZE": hashed.TILE}
-    layout = (far.plan.table, far.plan.row_of, 5000)
-    hashed_kernels.forward[(1,)](theta, far.addresses, *layout, START=False, SHARED=0, **given)
+    launch = (far.launch.table, far.launch.row_of, 5000)
+    hashed_kernels.forward[(1,)](theta, far.addresses, *launch, START=False, SHARED=0, **given)
     shifted(monkeypatch, far.start // 4096, 1024)
     assert torch.equal(far.held, expected("hashed", theta, [Piece(KEY, 4096)])[0])
     sums = torch.zeros(1, 1, 5000, dtype=torch.int64, device=DEVICE)
     spoiled, unit = torch.zeros(1, 5000, device=DEVICE), torch.full((1,), 2.0**40, dtype=torch.float64, device=DEVICE)
-    hashed_kernels.adjoint[(1,)](far.addresses, sums, spoiled, unit, *layout, 1, **given)
+    hashed_kernels.adjoint[(1,)](far.addresses, sums, spoiled, unit, *launch, 1, **given)
     with kernels.only("reference"):
         want = make("hashed", 5000).adjoint(far.held.double(), KEY)
     assert error(sums[0] / 2**40, want[None]) < 1e-6
     largest = torch.zeros(1, dtype=torch.int32, device=DEVICE)
-    hashed_kernels.largest[(1,)](far.addresses, largest, *layout[:2], **given)
+    hashed_kernels.largest[(1,)](far.addresses, largest, *launch[:2], **given)
     assert largest.view(torch.float32) == far.held.abs().max()
 
 

@@ -112,7 +112,7 @@ def row(role: str, d: int | None, seed: int, rate: float, score: float | None, *
 
 
 def _rows(base, dims, curve, rng, noise, counts, fails) -> list[TrialRow]:
-    """counts: seeds at a dimension, and the index of a guard's first look."""
+    """The trials of a measurement; counts: seeds at a dimension, and the seed's index of a guard's first look."""
     seeds, look = counts
     rows = [row("baseline-rate", None, 0, rate, base[0] - gap) for rate, gap in ((2.5e-4, 0.02), (1e-3, 0.01))]
     rows += [row("baseline", None, seed, 5e-4, score) for seed, score in enumerate(base)]
@@ -123,16 +123,17 @@ def _rows(base, dims, curve, rng, noise, counts, fails) -> list[TrialRow]:
         scores = [round(curve(d) + rng.gauss(0, noise), 4) for _ in range(seeds)]
         rows += [row("search", d, seed, RATE, score) for seed, score in enumerate(scores)]
         if fails(max(scores)):
-            rows.append(row("search", d, look, RATE / 2, round(curve(d) - 0.02, 4)))
-            rows.append(row("search", d, look, RATE * 2, None if d == 256 else round(curve(d) - 0.01, 4)))
+            lower, higher = round(curve(d) - 0.02, 4), None if d == 256 else round(curve(d) - 0.01, 4)
+            rows.append(row("guard", d, look, RATE / 2, lower, first_look=True))
+            rows.append(row("guard", d, look, RATE * 2, higher, first_look=True))
     return rows
 
 
 def _points(rows: list[TrialRow]) -> tuple[Point, ...]:
     return tuple(
-        Point(d=r.d, seed=r.seed, rate_factor=r.learning_rate / RATE, score=r.score)
+        Point(d=r.d, seed=r.seed, rate_factor=r.learning_rate / RATE, score=r.score, first_look=r.first_look)
         for r in rows
-        if r.role == "search" and r.d is not None
+        if r.role in ("search", "guard") and r.d is not None
     )
 
 

@@ -7,12 +7,12 @@ import re
 from typing import Any
 
 import torch
+from models_tiny import loss_of
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from intrinsic.projections import make_projection
 from intrinsic.seeds import name_key
-from models_tiny import loss_of
 
 
 def names_of(model: nn.Module) -> dict[str, list[str]]:

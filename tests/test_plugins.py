@@ -49,7 +49,7 @@ LAST_BIAS = """
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 
-def attach(loaded, spec, seeds):
+def attach(loaded, spec, options, seeds):
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), lambda model: Extension((model.norm.bias,)))
 """
 PROJECTION = """
@@ -59,11 +59,11 @@ from intrinsic.projections import Projection
 class OneHot(Projection):
     '''Row i has its one at column i mod d.'''
     def _places(self, n):
-        return torch.arange(n) % self.subspace_dim
+        return torch.arange(n) % self.dim
     def _forward(self, theta, key, n):
         return theta[self._places(n)]
     def _adjoint(self, grad, key):
-        return grad.new_zeros(self.subspace_dim).index_add_(0, self._places(len(grad)), grad)
+        return grad.new_zeros(self.dim).index_add_(0, self._places(len(grad)), grad)
 """
 
 
@@ -151,7 +151,7 @@ def test_a_broken_method_is_an_error_where_it_is_asked_for(name: str, told: str)
 
 
 def test_nothing_from_outside_replaces_our_own() -> None:
-    assert METHODS["lora"].module == ".through_peft"
+    assert METHODS["lora"].home == ".through_peft:lora"
     assert list(METHODS).count("lora") == 1
     assert len(METHODS) == len(list(METHODS))
 

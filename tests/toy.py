@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from intrinsic.problems import PROBLEMS, Problem
 from intrinsic.spec import MethodSpec
 
 VOCABULARY, WIDTH, LABELS = 20, 8, 2
@@ -40,7 +41,7 @@ def collate(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 class ToyTask:
     """Does token 1 occur more often than token 2? Sentences of 3 to 9 tokens."""
 
-    problem: str = "classification"
+    problem: Problem = PROBLEMS["classification"]
     metric: str = "accuracy"
     higher_is_better: bool = True
     kind: str = "text"
@@ -64,8 +65,8 @@ class ToyTask:
     def _item(self, generator: np.random.Generator) -> dict[str, Tensor]:
         ids = torch.from_numpy(generator.integers(1, 4, size=generator.integers(3, 10)))
         surplus = int((ids == 1).sum() - (ids == 2).sum())
-        label = torch.tensor(surplus > 0) if self.problem == "classification" else torch.tensor(float(surplus))
-        long = self.problem == "classification"
+        long = self.problem.countable
+        label = torch.tensor(surplus > 0) if long else torch.tensor(float(surplus))
         return {
             "input_ids": ids,
             "attention_mask": torch.ones_like(ids),
@@ -74,7 +75,7 @@ class ToyTask:
 
     def score(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         self.scored.append(logits)
-        if self.problem == "regression":
+        if not self.problem.countable:
             return {"mse": float(np.mean((logits[:, 0] - labels) ** 2))}
         right = float(np.mean(logits.argmax(1) == labels))
         return {"accuracy": right, "error": 1 - right}

@@ -16,13 +16,15 @@ from intrinsic.bench.transforms import PASS
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, saved, style
 
 SIZE = (6.9, 2.7)
+"""Width and height in inches."""
 COLOURS = {"fastfood": BLUE, "hashed": GREEN, "sparse": ORANGE}
-"""The dense P costs d times as much as the others: it would leave them no room."""
+"""The colours of the projections. The dense P, d times as slow, is left out: it would leave the others no room."""
 LIBRARIES = {"intrinsic": BLUE, "FFHT": RED, "hadamard-transform": PURPLE}
+"""The colours of the libraries."""
 
 
 def render(made: Bench, device: str) -> dict[str, bytes]:
-    """{"bench-<device>.png": ..., "bench-<device>.pdf": ...}: the same figure twice."""
+    """The figure as files: `bench-<device>.png` and `bench-<device>.pdf`, the same figure twice."""
     with style():
         return saved(_draw(made, device), f"bench-{device}")
 
@@ -38,7 +40,7 @@ def _draw(made: Bench, device: str) -> Figure:
 
 
 def _projections(axes: Axes, rows: list[ProjectionRow]) -> None:
-    """A colour a projection, a dash a length, filled marks forward, hollow ones the adjoint."""
+    """Draw a line for each projection (colour), length (dash) and direction (filled marks: forward)."""
     rows = sorted((row for row in rows if row.case.name in COLOURS), key=lambda row: row.case.d)
     lengths = sorted({row.case.n for row in rows})
     for name, colour in COLOURS.items():

@@ -11,7 +11,10 @@ from intrinsic.store.disk import write_files
 
 
 def write_bench(made: Bench, folder: Path) -> list[Path]:
-    """bench.json, bench.md, bench.csv, bench-<device>.png and .pdf. Raises StoreError if the folder refuses."""
+    """Write bench.json, bench.md, bench.csv, bench-<device>.png and .pdf, and return their paths.
+
+    Raises StoreError if the folder refuses.
+    """
     content: dict[str, str | bytes] = {
         "bench.json": to_json(made),
         "bench.md": markdown(made),

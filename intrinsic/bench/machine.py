@@ -1,4 +1,4 @@
-"""What the measurements were taken on."""
+"""The machine that the measurements were taken on."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from intrinsic.kernels.processor import processor
 
 @dataclass(frozen=True)
 class Machine:
+    """The facts on which times depend."""
+
     processor: str
     cores: int
+    """Cores that this process may use."""
     instruction_sets: tuple[str, ...]
-    """That the C kernels know here, the one in use first; empty where they were not built."""
+    """Instruction sets that the C kernels know here, the one in use first; empty where they were not built."""
     system: str
     python: str
     torch: str
     devices: tuple[str, ...]
-    """GPUs by name."""
+    """Names of the GPUs."""
     load: float | None
     """Processes that wanted a core in the minute before the start; None where the system does not tell."""
     started: str
+    """Time of the start, in UTC."""
 
 
 def this_machine() -> Machine:
+    """The machine that this process runs on, now."""
     gpus = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     return Machine(
         processor=processor(),
@@ -45,5 +50,5 @@ def this_machine() -> Machine:
 
 
 def _cores() -> int:
-    """That this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,12 +17,13 @@ from torch import Tensor
 from intrinsic.errors import SpecError
 
 BUILD = "gcc -O3 -march=native -fPIC -shared fht.c fast_copy.c -o libffht.so"
+"""The command that builds FFHT's library in its source folder."""
 Peer = Callable[[Tensor], Callable[[], object] | None]
-"""x [rows, p] -> a call that transforms it, or None where the library cannot."""
+"""A library: x [rows, p] -> a call that transforms it, or None where the library cannot."""
 
 
 def find_peers(ffht: Path | None) -> dict[str, Peer]:
-    """Those that are there: FFHT as a shared library, hadamard-transform as an installed package.
+    """The libraries that are there, by name: FFHT as a shared library, hadamard-transform as an installed package.
 
     Raises SpecError if `ffht` is not FFHT's library.
     """

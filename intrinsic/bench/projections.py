@@ -1,4 +1,4 @@
-"""W = W_0 + lambda P theta and P^T g against one pass that reads and writes n floats."""
+"""Times of W = W_0 + lambda P theta and P^T g against one pass that reads and writes n floats."""
 
 from __future__ import annotations
 
@@ -17,34 +17,40 @@ from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import make_projection
 
 KEY, SEED = 1, 0
+"""The key and the seed of P."""
 DENSE_ENTRIES = 10**8
-"""The dense P has n d entries to make: it is measured over so many of them, on n = DENSE_ENTRIES / d rows."""
+"""The number of entries over which the dense P is measured, n = DENSE_ENTRIES / d rows: each of its n d costs time."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """The projection called `name`, from d to n numbers; `path` is a backend, for C with its instruction set."""
+    """A projection to be measured, from d to n numbers."""
 
     name: str
     d: int
     n: int
     path: str = "auto"
+    """The backend; for C with its instruction set, as in `native avx2`."""
 
 
 @dataclass(frozen=True)
 class ProjectionRow:
+    """The times of one case."""
+
     device: str
     threads: int
     case: Case
     forward: Timing
+    """Time of W = W_0 + lambda P theta."""
     adjoint: Timing
+    """Time of P^T g."""
     floor: Timing
-    """A pass that reads n floats and writes n floats."""
+    """Time of a pass that reads n floats and writes n floats."""
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """What is read and written; cut to n for a case that needs less."""
+    """The numbers that are read and written; cut to n for a case that needs less."""
 
     start: Tensor
     grad: Tensor
@@ -52,24 +58,26 @@ class Vectors:
 
     @classmethod
     def of(cls, n: int, device: torch.device) -> Vectors:
+        """Gaussian numbers, n in each."""
         draw = torch.Generator(device).manual_seed(0)
         start, grad = (torch.randn(n, device=device, generator=draw) for _ in range(2))
         return cls(start, grad, torch.zeros_like(start))
 
 
 def cases(n: int, dims: tuple[int, ...]) -> list[Case]:
-    """Every projection that is in use at every d; dense on as many rows as it takes."""
+    """The cases of a length n: every projection that is in use at every d; dense on as many rows as it takes."""
     names = ("fastfood", "hashed", "sparse")
     dense = [Case("dense", d, min(n, DENSE_ENTRIES // d)) for d in dims]
     return [*(Case(name, d, n) for name in names for d in dims), *dense]
 
 
 def paths() -> list[str]:
-    """The ways this machine has to compute on the CPU, besides the reference, which is too slow to set beside them."""
+    """The ways that this machine has to compute on the CPU, without the reference, which is far slower."""
     return ["numba", *(f"native {name}" for name in reversed(library.available()))]
 
 
 def measure_projection(case: Case, vectors: Vectors, seconds: float) -> ProjectionRow:
+    """The times of one case, each call measured for about so many seconds."""
     device = vectors.start.device
     start, grad, out = (v[: case.n] for v in (vectors.start, vectors.grad, vectors.out))
     theta = torch.randn(case.d, generator=torch.Generator().manual_seed(1)).to(device)
@@ -90,7 +98,7 @@ def measure_projection(case: Case, vectors: Vectors, seconds: float) -> Projecti
 
 @contextmanager
 def _using(path: str) -> Iterator[None]:
-    """As in training: W takes the memory of the W before it."""
+    """Use this way to compute, with W in the memory of the W before it, as in training."""
     backend, _, instructions = path.partition(" ")
     with ExitStack() as stack:
         stack.enter_context(recycled())

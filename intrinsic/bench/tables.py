@@ -12,13 +12,16 @@ from intrinsic.bench import Bench, ProjectionRow, TransformRow
 from intrinsic.bench.transforms import OURS, PASS
 
 Rows = list[tuple[str, ...]]
+"""The lines of a table, as texts."""
 TRANSFORMS = ("device", "rows x p", "library", "ms", "x pass", "x intrinsic")
+"""The columns of :func:`transform_rows`."""
 PROJECTIONS = ("device", "projection", "d", "n, M", "pass", "forward", "x pass", "adjoint", "x pass")
-"""Times in milliseconds, by the kernels that a user gets unless others are named; n in millions."""
+"""The columns of :func:`projection_rows`: times in milliseconds, n in millions. The kernels are those that a user gets
+unless others are named."""
 
 
 def transform_rows(made: Bench) -> Rows:
-    """Each library at each size: milliseconds, against one pass over the floats, against ours."""
+    """The lines of each library at each size: milliseconds, against one pass over the floats, against ours."""
     return [
         (
             _where(row),
@@ -34,7 +37,7 @@ def transform_rows(made: Bench) -> Rows:
 
 
 def projection_rows(made: Bench) -> Rows:
-    """Each projection at each (d, n): milliseconds of both directions, and against one pass over n floats."""
+    """The lines of each projection at each (d, n): milliseconds both ways, and against one pass over n floats."""
     return [
         (
             _where(row),
@@ -69,6 +72,7 @@ def facts(made: Bench) -> list[str]:
 
 
 def markdown(made: Bench) -> str:
+    """The facts and both tables in Markdown."""
     lines = [*(f"- {fact}" for fact in facts(made)), ""]
     return "\n".join(
         [
@@ -88,7 +92,7 @@ def markdown(made: Bench) -> str:
 
 
 def to_csv(made: Bench) -> str:
-    """What the figure shows, a line a point: kind, where, sizes, who, seconds, seconds of the pass."""
+    """The points of the figure as CSV, a line each: kind, device, threads, sizes, library, seconds, and the pass's."""
     out = io.StringIO()
     write = csv.writer(out, lineterminator="\n").writerow
     write(("kind", "device", "threads", "n", "d_or_p", "who", "seconds", "pass_seconds"))
@@ -102,6 +106,7 @@ def to_csv(made: Bench) -> str:
 
 
 def to_json(made: Bench) -> str:
+    """The whole record as JSON."""
     return json.dumps(asdict(made), indent=1) + "\n"
 
 
@@ -110,7 +115,7 @@ def _who(row: ProjectionRow) -> str:
 
 
 def _where(row: TransformRow | ProjectionRow) -> str:
-    """cpu, 2 threads; or cuda."""
+    """The device, a CPU with its threads: `cpu, 2`."""
     return row.device if row.device != "cpu" else f"cpu, {row.threads}"
 
 
@@ -123,6 +128,6 @@ def _passes(ratio: float) -> str:
 
 
 def _table(header: Sequence[str], rows: Rows, words: int) -> list[str]:
-    """`words`: the first columns, which are aligned left."""
+    """The lines of a table in Markdown; `words`: the number of columns, the first, that are aligned left."""
     rule = "|".join("---" if i < words else "---:" for i in range(len(header)))
     return [f"| {' | '.join(header)} |", f"|{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]

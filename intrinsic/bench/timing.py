@@ -1,4 +1,4 @@
-"""Seconds that calls take on a machine that others use too: the least of many, all candidates in turn."""
+"""Times of calls on a machine that others use too: the least of many, all candidates in turn."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from statistics import median
 import torch
 
 LEAST, MOST = 3, 500
-"""Runs of a call, if its budget allows neither or both."""
+"""The least and the most runs of a call, whatever its budget."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Of `runs` calls, in seconds. What other programs take away only ever adds: `best` is the nearest to the truth."""
+    """The time of a call in seconds, over `runs` runs.
+
+    Other programs only ever add to it, so `best`, the least, is the nearest to the call's own time.
+    """
 
     best: float
     median: float
@@ -23,7 +26,7 @@ class Timing:
 
 
 def in_turn(calls: Mapping[str, Callable[[], object]], seconds: float, device: torch.device) -> dict[str, Timing]:
-    """Each call once to warm up, then one after the other, round by round, so that all meet the same load.
+    """Time calls: each once to warm up, then one after the other, round by round, so that all meet the same load.
 
     A call leaves when it has used up `seconds`, after LEAST runs at the earliest.
     """

@@ -1,4 +1,4 @@
-"""Arithmetic that can be trusted to the last bit: decimal numbers of 60 digits, then one rounding outward.
+"""Arithmetic that is right to the last bit: decimal numbers of 60 digits, then one rounding outward.
 
 Python's `decimal` rounds +, -, *, /, sqrt, exp and ln correctly on every platform (General Decimal Arithmetic; libm
 promises nothing of the kind), so that two machines get the same double, and a certificate can be checked to one unit in
@@ -55,30 +55,32 @@ def down(value: Decimal) -> float:
 
 
 def above(value: float) -> Decimal:
-    """A number of which `value` may be the rounding, from above."""
+    """An upper limit of the numbers of which `value` may be the rounding."""
     return Decimal(value) * (1 + ULP)
 
 
 def below(value: float) -> Decimal:
-    """The same from below."""
+    """A lower limit of the numbers of which `value` may be the rounding."""
     return Decimal(value) * (1 - ULP)
 
 
 def one_minus_exp(x: Decimal) -> Decimal:
-    """1 - exp(-x) for x >= 0, to DIGITS digits however small x is."""
+    """The value 1 - exp(-x) for x >= 0, to DIGITS digits however small x is."""
     with localcontext() as context:
         context.prec += leading_zeros(x)
         return 1 - (-x).exp()
 
 
 def leading_zeros(x: Decimal) -> int:
-    """How many digits after the point are zero before x begins: 2 for 0.0012."""
+    """The number of zeros after the point before x begins: 2 for 0.0012."""
     return max(0, -x.adjusted() - 1) if x else 0
 
 
 def log2(x: Decimal) -> Decimal:
+    """The logarithm to base 2."""
     return x.ln() / ln2()
 
 
 def ln2() -> Decimal:
+    """The natural logarithm of 2, to the working precision."""
     return Decimal(2).ln()

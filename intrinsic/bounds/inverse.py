@@ -79,11 +79,13 @@ def clopper_pearson(errors: int, samples: int, delta: float, side: Side = "upper
 
 
 def check_side(side: str) -> None:
+    """Raise SpecError unless the side is `upper` or `lower`."""
     if side not in ("upper", "lower"):
         refuse("side", "'upper' or 'lower'", side)
 
 
 def read_counts(errors: int, samples: int) -> tuple[int, int]:
+    """Check the pair (errors, samples)."""
     n = read_samples(samples)
     return read_errors(errors, n), n
 
@@ -116,7 +118,7 @@ def kl_root(q: Decimal, nats: Decimal, side: Side) -> Decimal:
 
 
 def _kl_start(here: Decimal, room: Decimal, nats: Decimal) -> tuple[Decimal, Decimal]:
-    """(a, l) beyond the root: the nearer of Pinsker's bound and of where h ln(h) + r ln(r/l) <= kl reaches nats."""
+    """The pair (a, l) beyond the root: the nearer of Pinsker's and of where h ln(h) + r ln(r/l) <= kl reaches nats."""
     pinsker = (nats / 2).sqrt()
     surprise = (nats + here * (room + less_log(-room, here))) / room  # (nats - h ln(h)) / r
     apart = room * one_minus_exp(surprise)
@@ -153,7 +155,7 @@ def binomial_root(errors: int, samples: int, nats: Decimal, side: Side) -> Decim
 
 
 def _newton(step: Callable[[Decimal], Decimal], start: Decimal, side: Side) -> Decimal:
-    """From outside towards the root; ends when a step is negligible or rounding would turn it outward."""
+    """Go from outside towards the root; end when a step is negligible or rounding would turn it outward."""
     p = start
     for _ in range(MOST_STEPS):
         change = step(p)

@@ -15,13 +15,13 @@ from intrinsic.bounds.inverse import binomial_root, clopper_pearson, kl_root, re
 
 @exact
 def nats(bits: float) -> float:
-    """bits * ln 2, rounded up."""
+    """The complexity of a code's length in nats: bits * ln 2, rounded up."""
     return up(read_nonnegative(bits, "the number of bits") * ln2())
 
 
 @exact
 def occam_hoeffding(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """risk + sqrt((complexity + ln(1/delta)) / (2n)).
+    """Occam's bound by Hoeffding's inequality: risk + sqrt((complexity + ln(1/delta)) / (2n)).
 
     Source: Blumer et al. 1987 (Occam's razor) with Hoeffding 1963, Theorem 2; Langford 2005, Section 4.1.
     """
@@ -31,7 +31,9 @@ def occam_hoeffding(risk: float, complexity: float, samples: int, delta: float) 
 
 @exact
 def occam_kl(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """sup{p : kl(risk || p) <= (complexity + ln(1/delta)) / n}; never above Hoeffding's, by Pinsker's inequality.
+    """Occam's bound by the relative entropy: sup{p : kl(risk || p) <= (complexity + ln(1/delta)) / n}.
+
+    It is never above Hoeffding's, by Pinsker's inequality.
 
     Source: Chernoff's bound (Hoeffding 1963, Theorem 1, for losses in [0, 1]); Langford 2005, Section 4.1.
     """
@@ -41,9 +43,9 @@ def occam_kl(risk: float, complexity: float, samples: int, delta: float) -> floa
 
 @exact
 def occam_binomial(errors: int, complexity: float, samples: int, delta: float) -> float:
-    """sup{p : P(Bin(n, p) <= errors) >= delta exp(-complexity)}: the exact tail, never above `occam_kl`.
+    """Occam's bound by the exact binomial tail: sup{p : P(Bin(n, p) <= errors) >= delta exp(-complexity)}.
 
-    For the 0-1 loss. Nothing is lost here but in the union over the code.
+    For the 0-1 loss; never above `occam_kl`. Nothing is lost here but in the union over the code.
 
     Source: Langford 2005, Section 4.1 (the Occam's razor bound).
     """
@@ -51,7 +53,7 @@ def occam_binomial(errors: int, complexity: float, samples: int, delta: float) -
 
 
 def occam_split(errors: int, complexity: float, samples: int, prior_samples: int, delta: float) -> float:
-    """`occam_binomial` with a data-dependent prior: the first `prior_samples` of n samples may choose the code.
+    """The bound `occam_binomial` where the first `prior_samples` of n samples chose the code.
 
     errors are counted on the other n - prior_samples, which are all that the bound counts; complexity is the length in
     the code that the first part chose, in any way. The split itself must not depend on the data.
@@ -62,7 +64,7 @@ def occam_split(errors: int, complexity: float, samples: int, prior_samples: int
 
 
 def held_out_bound(errors: int, samples: int, delta: float) -> float:
-    """The test-set bound, the reference line of every honest table: the exact binomial tail at delta, no complexity.
+    """The test-set bound, a reference for all others: the exact binomial tail at delta, without complexity.
 
     For the 0-1 loss on n i.i.d. samples that had no part in choosing the function, or in choosing what to report.
 

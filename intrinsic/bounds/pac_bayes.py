@@ -18,7 +18,7 @@ from intrinsic.bounds.special import xi
 
 @exact
 def pac_bayes_quadratic(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """(sqrt(risk + A) + sqrt(A))^2 with A = (KL + ln(2 sqrt(n)/delta)) / (2n).
+    """The quadratic bound: (sqrt(risk + A) + sqrt(A))^2 with A = (KL + ln(2 sqrt(n)/delta)) / (2n).
 
     Below McAllester's for risks under about a quarter, above it elsewhere; it is the relaxation that
     training minimises. Source: Rivasplata et al. 2019; Perez-Ortiz et al. 2021.
@@ -29,7 +29,7 @@ def pac_bayes_quadratic(risk: float, complexity: float, samples: int, delta: flo
 
 @exact
 def pac_bayes_mcallester(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """risk + sqrt((KL + ln(2 sqrt(n)/delta)) / (2n)).
+    """McAllester's bound: risk + sqrt((KL + ln(2 sqrt(n)/delta)) / (2n)).
 
     Source: McAllester 1999 with the constant of Maurer 2004 (Pinsker's inequality on `pac_bayes_kl`).
     """
@@ -38,17 +38,17 @@ def pac_bayes_mcallester(risk: float, complexity: float, samples: int, delta: fl
 
 @exact
 def pac_bayes_kl(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """sup{p : kl(risk || p) <= (KL + ln(2 sqrt(n)/delta)) / n}.
+    """Seeger's bound by the relative entropy: sup{p : kl(risk || p) <= (KL + ln(2 sqrt(n)/delta)) / n}.
 
     Source: Seeger 2002 with the constant of Maurer 2004, "A note on the PAC Bayesian theorem"; Maurer asks for n >= 8,
-    below which xi(n) <= 2 sqrt(n) holds too (tests/bounds/test_bounds.py).
+    below which xi(n) <= 2 sqrt(n) holds too (tests/bounds/test_bounds_special.py).
     """
     return min(1.0, up(kl_root(read_risk(risk), _budget(complexity, samples, delta), "upper")))
 
 
 @exact
 def pac_bayes_kl_exact(risk: float, complexity: float, samples: int, delta: float) -> float:
-    """`pac_bayes_kl` with xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k) itself in place of 2 sqrt(n).
+    """The bound `pac_bayes_kl` with xi(n) = sum_k C(n,k) (k/n)^k (1-k/n)^(n-k) itself in place of 2 sqrt(n).
 
     Source: Maurer 2004, whose proof bounds this sum; sqrt(n) <= xi(n) <= 2 sqrt(n).
     """
@@ -58,9 +58,9 @@ def pac_bayes_kl_exact(risk: float, complexity: float, samples: int, delta: floa
 
 @exact
 def pac_bayes_bits(samples: int, *, exactly: bool = False) -> float:
-    """log2(2 sqrt(n)), or log2 of xi(n) itself: what the theorem adds to the bits of KL. Rounded up.
+    """The bits that the theorem adds to those of KL, rounded up: log2(2 sqrt(n)), or log2 of xi(n) if `exactly`.
 
-    The bits are those of `pac_bayes_kl`, `pac_bayes_mcallester` and `pac_bayes_quadratic`, exactly those of
+    The former belong to `pac_bayes_kl`, `pac_bayes_mcallester` and `pac_bayes_quadratic`, the latter to
     `pac_bayes_kl_exact`.
     """
     n = read_samples(samples)
@@ -68,7 +68,7 @@ def pac_bayes_bits(samples: int, *, exactly: bool = False) -> float:
 
 
 def pac_bayes_split(risk: float, complexity: float, samples: int, prior_samples: int, delta: float) -> float:
-    """`pac_bayes_kl_exact` with a prior trained on the first `prior_samples` of n samples.
+    """The bound `pac_bayes_kl_exact` with a prior trained on the first `prior_samples` of n samples.
 
     risk is measured on the other n - prior_samples, which are all that the bound counts; complexity is KL(Q || P) to
     that prior. The split itself must not depend on the data.
@@ -80,7 +80,7 @@ def pac_bayes_split(risk: float, complexity: float, samples: int, prior_samples:
 
 @exact
 def universal_prior_nats(bits: float) -> float:
-    """(L + 2 log2 L) ln 2, what Zhou et al. 2019 and Lotfi et al. 2022 charge for a program of L >= 1 bits.
+    """The nats that Zhou et al. 2019 and Lotfi et al. 2022 charge for a program of L >= 1 bits: (L + 2 log2 L) ln 2.
 
     For comparison only. It is the length of no prefix code: 2^L strings of every length L at 2^-(L + 2 log2 L) each sum
     to sum_L 1/L^2 = 1.64 > 1, by Kraft's inequality 0.72 bits too little; and the decoder is charged nothing.
@@ -91,6 +91,6 @@ def universal_prior_nats(bits: float) -> float:
 
 
 def _budget(complexity: float, samples: int, delta: float) -> Decimal:
-    """(KL + ln(2 sqrt(n)/delta)) / n."""
+    """The nats a sample, (KL + ln(2 sqrt(n)/delta)) / n."""
     n = Decimal(read_samples(samples))
     return (paid(complexity, delta) + (2 * n.sqrt()).ln()) / n

@@ -9,16 +9,20 @@ STIRLING = (
     *((1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156), (-3617, 122400)),
     *((43867, 244188), (-174611, 125400), (77683, 5796), (-236364091, 1506960)),
 )
-"""B_2j / (2j (2j-1)), j = 1..12: ln n! = (n + 1/2) ln n - n + ln(2 pi)/2 + sum_j c_j / n^(2j-1), DLMF 5.11.1."""
+"""Stirling's coefficients c_j = B_2j / (2j (2j-1)), j = 1..12:
+
+ln n! = (n + 1/2) ln n - n + ln(2 pi)/2 + sum_j c_j / n^(2j-1), DLMF 5.11.1."""
 STIRLING_FROM = 256
-"""From here on the series' error, below its first omitted term, is under 2e-57."""
+"""The least n for the series: its error, below its first omitted term, is under 2e-57 from here on."""
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
 XI_SERIES_UP_TO = 10**5
+"""The largest n for which xi is summed."""
 SERIES_BELOW = Decimal("0.05")
+"""The |x| below which x - ln(1 + x) is taken from its series."""
 
 
 def log_factorial(n: int) -> Decimal:
-    """ln n! to an absolute error of 1e-56 and the working precision."""
+    """The logarithm ln n!, to an absolute error of 1e-56 and the working precision."""
     if n < STIRLING_FROM:
         return Decimal(math.factorial(n)).ln()
     x = Decimal(n)
@@ -34,7 +38,7 @@ def _stirling(x: Decimal) -> Decimal:
 
 
 def log_choose(n: int, k: int) -> Decimal:
-    """ln C(n, k)."""
+    """The logarithm of the binomial coefficient C(n, k)."""
     return log_factorial(n) - log_factorial(k) - log_factorial(n - k)
 
 
@@ -60,12 +64,12 @@ def xi(n: int) -> Decimal:
 
 
 def less_log(x: Decimal, whole: Decimal) -> Decimal:
-    """x - ln(whole), where whole = 1 + x: at least 0, and to all digits where x is small."""
+    """The difference x - ln(whole), whole = 1 + x: at least 0, and to all digits where x is small."""
     return less_log_series(x) if abs(x) < SERIES_BELOW else x - whole.ln()
 
 
 def less_log_series(x: Decimal) -> Decimal:
-    """x - ln(1 + x) = x^2/2 - x^3/3 + ... to the working precision, for |x| well below 1."""
+    """The series x - ln(1 + x) = x^2/2 - x^3/3 + ..., to the working precision, for |x| well below 1."""
     term, k = x * x, 2
     total, least = term / 2, abs(term) * Decimal(10) ** -(getcontext().prec + 2)
     while abs(term) > least:

@@ -21,22 +21,23 @@ from intrinsic.bounds.special import less_log_series
 
 NEGLIGIBLE_TERM = Decimal("1e-40")
 LEAST_VARIANCE = 150**2
-"""The integral is taken from here on: x/p and x/q then stay below a fifth, where the logarithm's series is short."""
+"""The least npq for the integral: x/p and x/q then stay below a fifth, where the logarithm's series is short."""
 MOST_TERMS = 2000
+"""The most terms that are summed where the integral would serve."""
 DEPTH = 45
-"""The integral ends where the integrand is about exp(-45); what lies beyond is bounded and added."""
+"""The depth at which the integral ends: the integrand is about exp(-45); what lies beyond is bounded and added."""
 POINTS, PANEL = 28, 5
-"""Gauss-Legendre points a panel, and a panel's greatest width in standard deviations."""
+"""The Gauss-Legendre points a panel, and a panel's greatest width in standard deviations."""
 QUADRATURE_DIGITS = 32
 QUADRATURE_MARGIN = Decimal("1e-18")
-"""Relative, and more than the quadrature's error. On a panel, |y| <= 1, the integrand is exp(-a y - b y^2) but for
+"""A relative margin above the quadrature's error. On a panel, |y| <= 1, the integrand is exp(-a y - b y^2) but for
 factors near 1, with b <= PANEL^2 / 8 and a <= DEPTH / 2. On the ellipse of semi-axes (4 +- 1/4) / 2 around it, where it
 is analytic, it is below e^30 of its largest value, so that the error is below 5 e^30 4^(-2 POINTS) = 1e-20 of that (the
 bound for Gauss quadrature of analytic functions, Trefethen 2008); against the sum it was 1e-22 and less."""
 
 
 def tail_over_top(count: int, samples: int, p: Decimal) -> Decimal:
-    """P(Bin(samples, p) <= count) / P(Bin(samples, p) = count), from above, to a share of 1e-18 or less."""
+    """The ratio P(Bin(samples, p) <= count) / P(Bin(samples, p) = count), from above, to a share of 1e-18 or less."""
     shape = _Shape(count, samples, p)
     if shape.variance < LEAST_VARIANCE or shape.terms() < MOST_TERMS:
         return _sum(count, samples, (1 - p) / p)
@@ -57,7 +58,7 @@ def _sum(count: int, samples: int, odds: Decimal) -> Decimal:
 
 @dataclass(frozen=True)
 class _Shape:
-    """The integrand's."""
+    """The shape of the integrand."""
 
     count: int
     samples: int
@@ -69,30 +70,30 @@ class _Shape:
 
     @property
     def width(self) -> Decimal:
-        """Its standard deviation, were it Gaussian."""
+        """The standard deviation, were the integrand Gaussian."""
         return self.variance.sqrt() / self.samples
 
     @property
     def beyond(self) -> Decimal:
-        """How far p lies beyond the mode, in widths; negative before it."""
+        """The distance of p beyond the mode, in widths; negative before it."""
         return (self.p - Decimal(self.count) / self.samples) / self.width
 
     def reach(self, depth: int) -> Decimal:
-        """How far from p, in widths, the integrand has fallen to about exp(-depth) of its largest value."""
+        """The distance from p, in widths, at which the integrand is about exp(-depth) of its largest value."""
         past = max(self.beyond, Decimal(0))
         return (past * past + 2 * depth).sqrt() - past + max(-self.beyond, Decimal(0))
 
     def terms(self) -> Decimal:
-        """About how many terms of the sum count."""
+        """The number, roughly, of the sum's terms that count."""
         return self.variance.sqrt() * self.reach(92)
 
     def slope(self, x: Decimal) -> Decimal:
-        """h'(x)."""
+        """The derivative h'(x)."""
         return self.count / (self.p + x) - (self.samples - self.count - 1) / (1 - self.p - x)
 
 
 def _integral(shape: _Shape) -> Decimal:
-    """By Gauss-Legendre quadrature in panels; what lies beyond the last is below exp(h)/-h', as h is concave."""
+    """The ratio by Gauss-Legendre quadrature in panels; the rest is below exp(h)/-h', as h is concave."""
     p, q, others = shape.p, 1 - shape.p, shape.samples - shape.count - 1
     first = shape.slope(Decimal(0))  # the difference of two large numbers: at full precision
     end = shape.reach(DEPTH) * Decimal("1.1") * shape.width

@@ -11,7 +11,7 @@ from intrinsic.bounds.exact import exact, ln2, up
 
 @exact
 def theorem1_gap(subspace_dim: int, bits_per_coordinate: float, samples: int, delta: float) -> float:
-    """sqrt((d b ln 2 + ln(1/delta)) / (2m)): how far the risk can lie above the empirical risk.
+    """The gap by which the risk can exceed the empirical risk: sqrt((d b ln 2 + ln(1/delta)) / (2m)).
 
     Theorem 1 of Aghajanyan et al. 2020 says L0(f) <= L0_hat(f) + O(sqrt(d/m)) by Theorem 2.1 of Arora et al. 2018,
     which for a network of q parameters of r values each says O(sqrt(q ln r / m)): a union over r^q functions and
@@ -27,11 +27,11 @@ def theorem1_gap(subspace_dim: int, bits_per_coordinate: float, samples: int, de
 
 @exact
 def theorem1(risk: float, subspace_dim: int, bits_per_coordinate: float, samples: int, delta: float) -> float:
-    """risk + theorem1_gap(...): the bound itself, for the quantised network. 1 or more says nothing."""
+    """The bound of Theorem 1, for the quantised network: risk + theorem1_gap(...). Values of 1 and more say nothing."""
     gap = theorem1_gap(subspace_dim, bits_per_coordinate, samples, delta)
     return up(read_risk(risk) + Decimal(gap))
 
 
 def theorem1_asymptotic(subspace_dim: int, samples: int) -> float:
-    """sqrt(d/m), as papers quote Theorem 1. NOT A BOUND: the O hides the constants. Rounded to nearest."""
+    """The rate sqrt(d/m), as papers quote Theorem 1. NOT A BOUND: the O hides the constants. Rounded to nearest."""
     return math.sqrt(read_samples(subspace_dim, "subspace_dim") / read_samples(samples))

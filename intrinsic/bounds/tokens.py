@@ -24,16 +24,16 @@ from intrinsic.bounds.inverse import kl_root
 
 Interval = tuple[float, float]
 TINY = Decimal("1e-50")
-"""More than what a product is off by: it counts once the end of the interval that is added has cancelled the rest."""
+"""A relative margin above the rounding of a product, which shows once the interval's end cancels the rest."""
 ROUNDING = 1e-9
-"""How far a mean of losses, summed in floating point, may lie outside their range before it is refused."""
+"""The distance, in widths of the range, that a mean of losses summed in floating point may lie outside it."""
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """p(token | context) = (1 - alpha) p_model + alpha / V: no token costs more than log2(V / alpha) bits.
+    """Smoothed predictions (1 - alpha) p_model + alpha / V: no token costs more than log2(V / alpha) bits.
 
-    alpha is in (0, 1). If the data choose it, its bits belong in the complexity.
+    vocabulary: V, the number of tokens; alpha: in (0, 1). If the data choose it, its bits belong in the complexity.
     """
 
     vocabulary: int
@@ -47,7 +47,7 @@ class Smoothing:
 
     @exact
     def width(self) -> Decimal:
-        """log2(1 + (1 - alpha) V / alpha), the length of the interval, to working precision."""
+        """The length of the interval, log2(1 + (1 - alpha) V / alpha), to working precision."""
         vocabulary, alpha = self._read()
         return log2(1 + (1 - alpha) * vocabulary / alpha)
 
@@ -60,18 +60,18 @@ class Smoothing:
 
 @dataclass(frozen=True)
 class Sample:
-    """How many units (documents, or tokens) the data hold, and on how many the loss was measured: None for all.
-
-    The evaluated ones are drawn at random, with or without replacement, after the model was chosen.
-    """
+    """The units, documents or tokens, that a bound counts."""
 
     units: int
+    """The number of units in the data."""
     evaluated: int | None = None
+    """The number on which the loss was measured, drawn at random, with or without replacement, after the model was
+    chosen; None: all."""
 
 
 @exact
 def bounded_hoeffding(risk: float, complexity: float, samples: int, delta: float, interval: Interval) -> float:
-    """risk + (b - a) sqrt((complexity + ln(1/delta)) / (2n)) for a loss in interval = (a, b).
+    """Hoeffding's bound for a loss in interval = (a, b): risk + (b - a) sqrt((complexity + ln(1/delta)) / (2n)).
 
     Source: Hoeffding 1963, Theorem 2, and a union over the code.
     """
@@ -81,7 +81,9 @@ def bounded_hoeffding(risk: float, complexity: float, samples: int, delta: float
 
 @exact
 def bounded_kl(risk: float, complexity: float, samples: int, delta: float, interval: Interval) -> float:
-    """a + (b - a) sup{p : kl((risk - a)/(b - a) || p) <= (complexity + ln(1/delta)) / n}; never above Hoeffding's.
+    """The relative entropy's bound for a loss in interval = (a, b); never above Hoeffding's.
+
+    Formula: a + (b - a) sup{p : kl((risk - a)/(b - a) || p) <= (complexity + ln(1/delta)) / n}.
 
     Source: Hoeffding 1963, Theorem 1, and a union over the code.
     """
@@ -97,7 +99,7 @@ def bounded_kl(risk: float, complexity: float, samples: int, delta: float, inter
 def document_bits_per_token(
     bits_per_token: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing
 ) -> float:
-    """A document's expected bits per token: bits_per_token + Delta sqrt((complexity + ln(1/delta)) / (2m)).
+    """A bound on a new document's bits per token: bits_per_token + Delta sqrt((complexity + ln(1/delta)) / (2m)).
 
     bits_per_token is the mean, over the documents, of each document's mean loss a token under smoothed predictions;
     Delta is `smoothing.width()`; m = sample.units counts documents, which are i.i.d. (their tokens need not be).
@@ -113,7 +115,7 @@ def document_bits_per_token(
 def token_bits_per_token(
     bits_per_token: float, complexity: float, sample: Sample, delta: float, smoothing: Smoothing
 ) -> float:
-    """The same formula with m = sample.units counting tokens; it speaks of something else.
+    """A bound on the bits of next tokens: the formula of `document_bits_per_token`, m = sample.units counting tokens.
 
     Bounded is (1/m) sum_i E[loss of token i | tokens before i]: the expected loss of another next token after each of
     the contexts seen in training, not the loss on new documents. No independence is assumed: the differences

@@ -1,1 +1,1 @@
-"""From a trained subspace to a certificate: codes in which every bit is paid for, and the message they make up."""
+"""Certificates: train in a subspace, code what was trained, and bound the error by the length of the code."""

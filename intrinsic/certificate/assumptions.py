@@ -1,4 +1,4 @@
-"""What a certificate says in words, and what it takes for granted.
+"""The words of a certificate: what it claims, and what it takes for granted.
 
 `verify` compares these words, so other words make certificates that exist invalid: that is another version of the file.
 """
@@ -16,10 +16,11 @@ SHARED_SOURCES = {
     "imdb-offline": "several are reviews of one film",
     "multirc": "several are answers to one question",
 }
-"""Tasks whose examples are dependent, and why."""
+"""Tasks whose examples are dependent, and the reason in words."""
 CLASSES_OF_LABELS = ("files",)
 """Tasks whose classes are read from the labels."""
 SMALL_DELTA = 1e-6
+"""The delta below which the statement gives 1 - delta as a difference."""
 
 
 def statement(bound: float, delta: float, task: Task) -> str:
@@ -34,7 +35,7 @@ def statement(bound: float, delta: float, task: Task) -> str:
 
 
 def assumptions_of(grid: Grid, task: Task, setting: Setting) -> tuple[str, ...]:
-    """What must hold for the statement to hold; nothing here can check the draws, the grid's age or a pretraining."""
+    """The assumptions of the statement; nothing here can check the draws, the grid's age or a pretraining."""
     told = [
         _draws(task),
         "The grid (its hash stands in the certificate) was fixed before the training examples were looked at.",
@@ -64,4 +65,4 @@ def _draws(task: Task) -> str:
 
 def _is_pretrained(model: str) -> bool:
     """A model that is known by no name is a folder or lies on the Hub, and has weights of its own."""
-    return model not in MODELS or MODELS[model].loader == "pretrained"
+    return model not in MODELS or MODELS[model].pretrained

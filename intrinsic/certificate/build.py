@@ -1,4 +1,4 @@
-"""From a message to a function, and from a setting to what training starts at: one way for both."""
+"""The function that a message names, and the subspace that training starts from, built by the same steps."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import cast
 import torch
 
 from intrinsic.certificate.message import Message
-from intrinsic.certificate.networks import Bench, Network
+from intrinsic.certificate.networks import Network, NetworkBuilder
 from intrinsic.certificate.scales import base_scales
 from intrinsic.certificate.spec import Grid, Setting
 from intrinsic.errors import CertificateError, SpecError
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
 from intrinsic.seeds import derive
-from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.spec import MethodSpec, SeedSpec, SubspaceSettings
 from intrinsic.subspace.core import CORE, Core
 
 MOST_DENSE_ENTRIES = 2**33
-"""A dense projection of more entries takes minutes to draw; the others cost little whatever d is."""
+"""The most entries of a dense projection, which takes minutes to draw; the others cost little whatever their size."""
 
 
 def lay_out(network: Network, setting: Setting, dim: int, grid: Grid, seed: int) -> Trainable:
@@ -31,8 +31,7 @@ def lay_out(network: Network, setting: Setting, dim: int, grid: Grid, seed: int)
         raise SpecError(f"expected 1 to {full_dim - tensors} coordinates for this network, got {dim}")
     if setting.projection == "dense" and dim * full_dim > MOST_DENSE_ENTRIES:
         raise SpecError(f"a dense projection of {dim} x {full_dim} entries is too large to check: take 'hashed'")
-    spec = MethodSpec(
-        name="subspace",
+    subspace = SubspaceSettings(
         subspace_dim=dim + tensors,
         projection=setting.projection,
         structure_aware=True,  # the lambdas carry the scales that theta_0 gives; without SAID nobody trains them
@@ -41,26 +40,26 @@ def lay_out(network: Network, setting: Setting, dim: int, grid: Grid, seed: int)
         parameters="all",
     )
     root = derive(grid.seed, "certificate", "projection", seed)
-    return attach(network.loaded, spec, SeedSpec(projection=root))
+    return attach(network.loaded, MethodSpec(name="subspace", subspace=subspace), SeedSpec(projection=root))
 
 
 def sizes(network: Network) -> tuple[int, int]:
-    """(number of tensors, number of weights) that are trained."""
+    """The (number of tensors, number of weights) that are trained."""
     trained = [p for p in network.loaded.model.parameters() if p.requires_grad]
     return len(trained), sum(p.numel() for p in trained)
 
 
-def rebuild(bench: Bench, message: Message) -> Network:
+def rebuild(builder: NetworkBuilder, message: Message) -> Network:
     """The network that the message names, from nothing but it and the grid. Raises CertificateError, SpecError."""
-    setting = bench.grid.settings[message.setting]
-    network = bench.network(setting, message.seed)
+    setting = builder.grid.settings[message.setting]
+    network = builder.network(setting, message.seed)
     expected = sizes(network)[0] if setting.structure_aware else 0
     if len(message.scales) != expected:
         raise CertificateError(
             f"expected {expected} factors in the message, one a tensor with structure and none without, "
             f"got {len(message.scales)}"
         )
-    lay_out(network, setting, len(message.levels), bench.grid, message.seed)
+    lay_out(network, setting, len(message.levels), builder.grid, message.seed)
     core = cast(Core, getattr(network.loaded.model, CORE))
     assert core.lambdas is not None
     with torch.no_grad():

@@ -16,23 +16,24 @@ from intrinsic.training.batches import Batch, gather_batch, length
 from intrinsic.training.evaluation import keep_modes
 
 MARGIN = 1e-4
-"""The right class's logit must lie this far above every other one, in float32, or the example is an error: so a
-certificate says, and so `verify` counts. It is absolute, so that a message with small values has more errors."""
+"""The margin by which the right class's logit must exceed every other one, in float32, or the example is an error: so
+a certificate says, and so `verify` counts. It is absolute, so that a message with small values has more errors."""
 MARGIN_OF_CERTIFY = 2 * MARGIN
-"""What `certify` asks for, whose machine may round otherwise: what is right by this is right by MARGIN elsewhere."""
+"""The margin that `certify` asks for: what is right by this here is right by MARGIN where rounding differs."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of a split. narrow: how many of the errors are right answers, but by too little in one pass or both."""
+    """The errors of a network on a split."""
 
     errors: int
     narrow: int
+    """The errors that are right answers, but by too little in one pass or both."""
     samples: int
 
 
 def count_errors(network: Network, split: str, margin: float = MARGIN) -> Counts:
-    """Errors of the model, in eval mode and float32, on the split `train` or `eval`.
+    """Count the errors of the model, in eval mode and float32, on the split `train` or `eval`.
 
     An example is an error if in either of two passes, at other batch sizes and in other orders, its margin is not at
     least `margin`. A logit that is not finite is an error.
@@ -45,7 +46,7 @@ def count_errors(network: Network, split: str, margin: float = MARGIN) -> Counts
 
 
 def _margins(network: Network, split: Dataset[Batch], number: int) -> NDArray[Any]:
-    """[n]: the right class's logit minus the largest other one; -inf where a logit is not finite."""
+    """The right class's logit minus the largest other one, [n]; -inf where a logit is not finite."""
     model, collate = network.loaded.model, network.prepared[number].collate
     found = np.empty(length(split), dtype=np.float64)
     with keep_modes(model), torch.no_grad():

@@ -16,20 +16,23 @@ CELLS = 7
 
 @dataclass(frozen=True)
 class Scale:
-    """A filter of side x side pixels: a wave of `frequency` radians a pixel under a Gaussian of width `sigma`."""
+    """A scale of filters: waves under Gaussians."""
 
     side: int
+    """The filters' width and height in pixels."""
     sigma: float
+    """The Gaussian's standard deviation across the crests, in pixels."""
     frequency: float
+    """The wave's frequency in radians a pixel."""
 
 
 SCALES = (Scale(7, 1.2, 2.3), Scale(11, 2.2, 1.15))
 ELONGATION = 2.0
-"""How much longer the Gaussian is along the wave's crests."""
+"""The Gaussian's width along the wave's crests, in widths across them."""
 
 
 def gabor_features(pixels: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, C 833]: |x * psi| for 2 scales and 8 orientations, and x itself, averaged over 7 x 7 cells.
+    """Features of images, [B, C, H, W] -> [B, C 833]: means over 7 x 7 cells of |x * psi|, 16 filters psi, and of x.
 
     psi(u, v) = exp(-(u^2 + v^2 / 4) / (2 sigma^2)) (exp(i w u) - c), u across and v along the crests, c so that its
     mean is 0 and divided by the Gaussian's sum (a Morlet wavelet, as in the scattering transform of Bruna and Mallat
@@ -45,7 +48,7 @@ def gabor_features(pixels: Tensor) -> Tensor:
 
 
 def _moduli(images: Tensor, scale: Scale) -> Tensor:
-    """[N, 1, H, W] -> [N, ORIENTATIONS, H, W]"""
+    """The moduli |x * psi|, [N, 1, H, W] -> [N, ORIENTATIONS, H, W]."""
     margin = scale.side // 2
     padded = functional.pad(images, (margin,) * 4, mode="reflect" if min(images.shape[2:]) > margin else "replicate")
     both = functional.conv2d(padded, _bank(scale))
@@ -55,7 +58,7 @@ def _moduli(images: Tensor, scale: Scale) -> Tensor:
 
 @cache
 def _bank(scale: Scale) -> Tensor:
-    """[2 ORIENTATIONS, 1, side, side]: real parts, then imaginary parts."""
+    """The filters, real parts before imaginary ones: [2 ORIENTATIONS, 1, side, side]."""
     ticks = torch.arange(scale.side, dtype=torch.float64) - scale.side // 2
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     parts: list[tuple[Tensor, Tensor]] = []

@@ -1,4 +1,4 @@
-"""message.bin: everything that training could choose, as bits, and what each part of it cost."""
+"""The message, message.bin: everything that training could choose, as bits, and what each part of it cost."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from intrinsic.certificate.codes.shape import MOST_KINDS, MOST_LEVELS, Shape
 from intrinsic.errors import CertificateError
 
 MOST_SCALES = 2**12
+"""The most scales that are read; it bounds a decoder's work."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What was fixed before training and is not in the message: how many settings the frozen grid has, and seeds."""
+    """The terms of a message that are not in it, as they were fixed before training."""
 
     settings: int
+    """The number of settings in the frozen grid."""
     seeds: int
+    """The number of seeds in the frozen grid."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """What training chose. theta_d[i] = values[levels[i]], times the scales where the setting says.
+    """The choices of training. theta_d[i] = values[levels[i]], times the scales where the setting says.
 
     setting  which of the grid's settings (0 .. terms.settings - 1)
     seed     which of the seeds (0 .. terms.seeds - 1): the best of 2^s costs s bits
     values   the values of the levels, one a kind; a double each, so shorten them first
     scales   further numbers that training chose, one a tensor say; may be empty
-    levels   d integers, 0 .. len(values) - 1
+    levels   one integer a coordinate, 0 .. len(values) - 1
     """
 
     setting: int
@@ -42,15 +45,18 @@ class Message:
 
 @dataclass(frozen=True)
 class Encoded:
-    """The bytes of message.bin, the bits charged (the last byte is filled with zeros), and the ledger: part -> bits."""
+    """A message as it is written."""
 
     data: bytes
+    """The bytes of message.bin; the last one is filled up with zeros."""
     bits: int
+    """The bits charged: all but those that fill the last byte."""
     ledger: dict[str, int]
+    """The bits of each part."""
 
 
 def encode(message: Message, terms: Terms) -> Encoded:
-    """In this order: setting, seed, d, number of values and values, number of scales and scales, levels.
+    """Write setting, seed, number of levels, of values and the values, of scales and the scales, and the levels.
 
     Every part is a prefix code given those before it, so that the whole is one and obeys Kraft's inequality.
     """
@@ -61,7 +67,7 @@ def encode(message: Message, terms: Terms) -> Encoded:
     Uniform(terms.seeds).write(out, message.seed)
     out.charge("seed")
     EliasDelta().write(out, len(message.levels))
-    out.charge("subspace_dim")
+    out.charge("subspace_dim")  # the number of coordinates, by its name in stored ledgers
     EliasGamma().write(out, len(message.values) - 1)
     for value in message.values:
         Float().write(out, value)
@@ -76,7 +82,7 @@ def encode(message: Message, terms: Terms) -> Encoded:
 
 
 def decode(data: bytes, terms: Terms) -> tuple[Message, Encoded]:
-    """The message, and what encoding it again gives, which is `data` to the last bit: one message has one encoding.
+    """Read a message, and encode it again, which gives `data` to the last bit: one message has one encoding.
 
     Raises CertificateError, and nothing else, for bytes that no message encodes to.
     """

@@ -1,4 +1,4 @@
-"""theta_0 and the features below it: what a message is laid over, rebuilt from the grid and a seed alone.
+"""Networks at theta_0, which a message is laid over, and the features below them; from the grid and a seed alone.
 
     plain      the model as it is drawn (or loaded), every weight in the subspace, the head inside
     gabor      frozen Gabor filters over images, then a linear layer or one hidden layer in the subspace
@@ -36,7 +36,7 @@ from intrinsic.tasks.base import Examples, ImageExamples, Prepared, Task, TextEx
 from intrinsic.training.batches import Batch, Indices, by_length, gather_batch
 
 PASSES = ((250, False), (1000, True))
-"""Batch size and whether in reverse order: features, logits and errors are computed both ways."""
+"""The two passes, (batch size, in reverse order): features, logits and errors are computed both ways."""
 
 
 def batches(split: Dataset[Batch], number: int) -> Iterator[Indices]:
@@ -47,7 +47,7 @@ def batches(split: Dataset[Batch], number: int) -> Iterator[Indices]:
 
 
 class Perceptron(nn.Module):
-    """features [B, F] -> .logits [B, labels]; with hidden units, one ReLU layer between.
+    """A linear layer, or one hidden layer of ReLUs and a linear one: features [B, F] -> .logits [B, labels].
 
     The hidden layer starts as He et al. 2015 draw it; the head starts at 0, so that it is the subspace's alone.
     """
@@ -67,7 +67,7 @@ class Perceptron(nn.Module):
 
 
 class FeatureDataset(Dataset[Batch]):
-    """Items: features float32 [F], labels int64 []."""
+    """Features with their labels. Items: features float32 [F], labels int64 []."""
 
     def __init__(self, features: Tensor, labels: Tensor) -> None:
         self.features, self.labels = features, labels
@@ -81,6 +81,8 @@ class FeatureDataset(Dataset[Batch]):
 
 @dataclass(frozen=True)
 class FeaturePrepared:
+    """A task's features, split by split, as training takes them."""
+
     train: FeatureDataset
     eval: FeatureDataset
     collate: Callable[[list[Batch]], Batch]
@@ -92,28 +94,28 @@ class Network:
 
     loaded: LoadedModel
     prepared: tuple[Prepared, Prepared]
-    """For the first and the second pass; the same object where nothing is computed in batches beforehand."""
+    """The examples for the first and the second pass; one object where nothing is computed in batches beforehand."""
     weights_sha256: str
+    """The hash of theta_0, followed by that of the frozen model below it where there is one."""
 
 
 @dataclass
-class Bench:
-    """The task, and what is costly to make for it, kept between the candidates of one grid."""
+class NetworkBuilder:
+    """A builder of a grid's networks for its task; keeps what is costly to make between the candidates."""
 
     grid: Grid
     task: Task
     _kept: dict[object, Any] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, grid: Grid, spec: TaskSpec) -> Bench:
-        """Raises DataError and SpecError as load_task does, and SpecError for a task without classes."""
+    def open(cls, grid: Grid, spec: TaskSpec) -> NetworkBuilder:
+        """Load the task. Raises DataError and SpecError as load_task does, and SpecError for one without classes."""
         task = load_task(spec)
-        if task.problem != "classification":
-            raise SpecError(f"a certificate counts errors, and {task.name!r} is a regression task: choose another one")
+        task.problem.check_countable(task.name, "a certificate")
         return cls(grid, _relabelled(task, grid.seed) if grid.random_labels else task)
 
     def network(self, setting: Setting, seed: int) -> Network:
-        """theta_0 of the setting and seed. Raises SpecError for a network of another kind than the task's."""
+        """The network at theta_0 of the setting and seed. Raises SpecError for one of another kind than the task's."""
         root = derive(self.grid.seed, "certificate", "initialisation", seed)
         if setting.network == "plain":
             loaded = self._load(root)
@@ -138,7 +140,7 @@ class Bench:
             return load_model(
                 self.grid.model,
                 num_labels=self.task.num_labels,
-                problem="classification",
+                problem=self.task.problem,
                 kind=self.task.kind,
                 input_shape=self.task.input_shape,
                 seed=root,
@@ -169,6 +171,7 @@ def _prepared(source: Prepared, extract: Callable[[Batch], Tensor], number: int)
 
 
 def stack(items: list[Batch]) -> Batch:
+    """One batch of items of equal shapes."""
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 

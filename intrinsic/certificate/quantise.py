@@ -1,4 +1,4 @@
-"""A subspace whose coordinates take few values: quantisation-aware training, with the rate in the objective."""
+"""A subspace whose coordinates take few values: quantisation-aware training with the code's length in the objective."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from intrinsic.methods.base import Trainable
 from intrinsic.subspace.core import CORE, Core
 
 SOFTNESS = 0.15
-"""Width of the soft assignment to levels, in distances between neighbouring levels."""
+"""The width of the soft assignment to levels, in distances between neighbouring levels."""
 SLOWER = 4.0
-"""Values and factors move at a quarter of theta_d's rate: thousands of weights follow each."""
+"""The divisor of theta_d's learning rate for values and factors, as thousands of weights follow each of them."""
 LLOYD_STEPS = 30
 MODULE = "intrinsic_levels"
+"""The name of the latents among the model's modules."""
 
 
 @dataclass(frozen=True)
 class Coarse:
-    """How theta_d is made coarse."""
+    """The settings of the quantisation."""
 
     kinds: int
-    """Number of levels; the middle one of an odd number is 0 and stays there."""
-    rate: float
-    """Weight of the coded length in the loss, in nats a bit."""
+    """The number of levels; the middle one of an odd number is 0 and stays there."""
+    bit_weight: float
+    """The weight of the code's length in the loss, in nats a bit."""
     start: float
-    """Share of the steps after which the levels are coarse."""
+    """The share of the steps after which theta_d is quantised."""
     digits: int
-    """Binary digits of values and factors after the first."""
+    """The binary digits of values and factors after the first."""
 
 
 class Latents(nn.Module):
-    """What the optimiser moves in place of theta_d: theta before rounding, the drift of the values, of the factors."""
+    """The parameters that are trained in place of theta_d: theta before rounding, drifts of the values and factors."""
 
     def __init__(self, theta: Tensor, kinds: int, scales: int) -> None:
         super().__init__()
@@ -49,11 +50,11 @@ class Latents(nn.Module):
 
 @final
 class CoarseSubspace(Trainable):
-    """W_t = W0_t + c_t f_t P_t q(theta_d), c_t from theta_0 alone, q(x) the nearest of a few learned values.
+    """A subspace of few values: W_t = W0_t + c_t f_t P_t q(theta_d), c_t from theta_0 alone, q(x) the nearest value.
 
     Trained through by straight-through: the gradient of q(theta_d) is given to theta_d as it is (Bengio et al. 2013),
-    a value receives the sum over the coordinates that took it. The objective is the loss plus rate * bits, where
-    bits = d H(p) and p is the mean soft assignment of coordinates to levels, which is what the levels' code costs but
+    a value receives the sum over the coordinates that took it. The objective is the loss plus bit_weight * bits, where
+    bits = dim H(p) and p is the mean soft assignment of coordinates to levels, which is what the levels' code costs but
     for its counts. For the first `start` of the steps q is the identity; then the values start at the fixed point of
     Lloyd's algorithm on theta_d. Values and factors are rounded to `digits` binary digits in every forward pass, so
     that what is coded is what was trained. The factors f_t stay 1 unless `structure_aware`.
@@ -90,24 +91,24 @@ class CoarseSubspace(Trainable):
     # ------------------------------------------------------------------ what is coded
 
     def values(self) -> tuple[float, ...]:
-        """Of the levels, as they are coded."""
+        """The values of the levels, as they are coded."""
         moved = self._anchors * (1 + self.latents.values.detach() / SLOWER)
         return tuple(shorten(float(value), self._coarse.digits) for value in moved)
 
     def factors(self) -> tuple[float, ...]:
-        """One a tensor, as they are coded; () without structure."""
+        """The factors of the tensors, as they are coded; () without structure."""
         moved = 1 + self.latents.factors.detach() / SLOWER
         return tuple(shorten(float(factor), self._coarse.digits) for factor in moved)
 
     def levels(self) -> Tensor:
-        """[d'] int64: the index of the nearest value."""
+        """The index of the nearest value, int64 [dim]."""
         values = torch.tensor(self.values(), device=self.latents.theta.device)
         return (self.latents.theta.detach()[:, None] - values).abs().argmin(dim=1)
 
     # ------------------------------------------------------------------ training
 
     def penalty(self) -> Tensor | float:
-        if not self.is_coarse or not self._coarse.rate:
+        if not self.is_coarse or not self._coarse.bit_weight:
             return 0.0
         theta = self.latents.theta
         values = torch.tensor(self.values(), device=theta.device)
@@ -115,7 +116,7 @@ class CoarseSubspace(Trainable):
         if not width:
             return 0.0
         shares = torch.softmax(-((theta[:, None] - values) ** 2) / (2 * width**2), dim=1).mean(dim=0)
-        return -self._coarse.rate * len(theta) * (shares * shares.clamp_min(1e-12).log2()).sum()
+        return -self._coarse.bit_weight * len(theta) * (shares * shares.clamp_min(1e-12).log2()).sum()
 
     def after_step(self, step: int, total: int) -> None:
         if not self.is_coarse and step >= self._coarse.start * total:
@@ -170,7 +171,7 @@ class CoarseSubspace(Trainable):
         self._inner.save(folder)
 
     def load(self, folder: str | Path) -> None:
-        """The point, as theta before rounding."""
+        """Load the point as theta before rounding."""
         del self.model._modules[MODULE]  # the artefact knows nothing of it
         try:
             self._inner.load(folder)
@@ -186,7 +187,7 @@ class CoarseSubspace(Trainable):
 
 
 def lloyd(theta: Tensor, kinds: int) -> Tensor:
-    """[kinds] values, ascending: Lloyd's algorithm in one dimension from evenly spread ones; a middle one stays 0."""
+    """Find [kinds] values, ascending, by Lloyd's algorithm in one dimension, from evenly spread ones; a middle is 0."""
     reach = 1.5 * theta.square().mean().sqrt().clamp_min(1e-6)
     values = torch.linspace(-1, 1, kinds, dtype=theta.dtype, device=theta.device) * reach
     for _ in range(LLOYD_STEPS):

@@ -1,4 +1,4 @@
-"""certificate.json: what is claimed, everything needed to check it, and a reader that trusts none of it."""
+"""The file certificate.json: what is claimed, everything needed to check it, and a reader that trusts none of it."""
 
 from __future__ import annotations
 
@@ -21,53 +21,56 @@ from intrinsic.subspace.artefact import Hex64
 
 CERTIFICATE_FILE, MESSAGE_FILE = "certificate.json", "message.bin"
 MAX_CERTIFICATE_BYTES = 2**20
+"""The longest file that is read."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_SAMPLES, strict=True)]
 Bits = Annotated[int, Field(ge=0, le=8 * MAX_MESSAGE_BYTES, strict=True)]
 
 
 class Counted(Frozen):
-    """Integers, after decoding: see :func:`intrinsic.certificate.count.count_errors`."""
+    """Errors and examples of a split, counted after decoding: see :func:`intrinsic.certificate.count.count_errors`."""
 
     errors: Count
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES, strict=True)]
 
 
 class Hashes(Frozen):
-    """SHA-256, hexadecimal."""
+    """SHA-256 hashes, hexadecimal."""
 
     grid: Hex64
     message: Hex64
     data: Hex64
-    """Of the examples, both splits: :attr:`intrinsic.tasks.base.Task.fingerprint`."""
+    """The hash of the examples, both splits: :attr:`intrinsic.tasks.base.Task.fingerprint`."""
     weights: str = Field(pattern=r"^[0-9a-f]{64}([0-9a-f]{64})?$")
-    """Of theta_0, and of the frozen pretrained model below it where there is one."""
+    """The hash of theta_0, followed by that of the frozen pretrained model below it where there is one."""
 
 
 class Certificate(Frozen):
-    """With probability 1 - delta over the draw of the training examples, the error rate is at most `bound`.
+    """A claim: with probability 1 - delta over the draw of the training examples the error rate is at most `bound`.
 
     There is no field that `verify` does not check.
     """
 
     format: Literal["intrinsic-certificate"] = "intrinsic-certificate"
     version: Literal[2] = 2
-    """Of this file and its words, which `verify` compares; the message's is the grid's `decoder`."""
+    """The version of this file and its words, which `verify` compares; that of the message is the grid's `decoder`."""
     theorem: Literal["occam-binomial"] = "occam-binomial"
     statement: str = Field(max_length=2000)
     bound: float = Field(ge=0, le=1, allow_inf_nan=False, strict=True)
     delta: dict[str, float]
-    """Ledger: what delta is spent on."""
+    """The shares of delta, by the theorem that each is spent on."""
     bits: Bits
-    """Charged; all of the message but the zeros that fill its last byte."""
+    """The bits charged: all of the message but the zeros that fill its last byte."""
     ledger: dict[str, Bits]
-    """What each part of the message costs."""
-    subspace_dim: int = Field(ge=0, le=MOST_LEVELS, strict=True)
+    """The bits of each part of the message."""
+    dim: int = Field(ge=0, le=MOST_LEVELS, strict=True, alias="subspace_dim")
+    """The number of coordinates; the file calls it subspace_dim."""
     full_dim: Count
+    """The number of weights that the coordinates move."""
     train: Counted
     test: Counted
     constant_errors: Count
-    """Training examples outside of the commonest class."""
+    """The number of training examples outside of the commonest class."""
     hashes: Hashes
     grid: Grid
     bounds: tuple[Row, ...] = Field(max_length=64)
@@ -80,12 +83,12 @@ class Certificate(Frozen):
 
 
 def to_text(certificate: Certificate) -> str:
-    """JSON with the shortest digits that give every double back."""
-    return json.dumps(certificate.model_dump(mode="json"), indent=2, allow_nan=False) + "\n"
+    """The certificate as JSON, with the shortest digits that give every double back."""
+    return json.dumps(certificate.model_dump(mode="json", by_alias=True), indent=2, allow_nan=False) + "\n"
 
 
 def read_certificate(path: Path) -> Certificate:
-    """Raises CertificateError, whatever the file holds."""
+    """Read a certificate. Raises CertificateError, and nothing else, whatever the file holds."""
     text = read_bytes(path, MAX_CERTIFICATE_BYTES)
     try:
         tree = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct)
@@ -97,7 +100,7 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a regular file; a pipe or a device is refused unopened."""
+    """Read a regular file of at most `limit` bytes; a pipe or a device is refused unopened."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""Every bound that one message and its counts allow, and what each says."""
+"""The table of bounds that one message and its counts allow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CERTIFIED = "occam-binomial"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a bound is computed from: nothing else enters."""
+    """The numbers that a bound is computed from; nothing else enters."""
 
     errors: int
     samples: int
@@ -26,39 +26,45 @@ class Evidence:
 
     @property
     def risk(self) -> float:
+        """The share of errors."""
         return self.errors / self.samples
 
     @property
     def nats(self) -> float:
+        """The bits in nats, rounded up."""
         return b.nats(self.bits)
 
 
 class Row(Frozen):
-    """A bound's value, and the bits it was charged: the message's, and what the theorem adds (Catoni's grid say)."""
+    """A bound of the table."""
 
     name: str
     value: float
     bits: float
+    """The bits it was charged: the message's, and what the theorem adds, for Catoni's grid say."""
     note: str = ""
 
 
 def certified(evidence: Evidence) -> float:
-    """The exact binomial tail at delta 2^-bits: see :func:`intrinsic.bounds.occam_binomial`."""
+    """The certified bound, by the exact binomial tail at delta 2^-bits: :func:`intrinsic.bounds.occam_binomial`."""
     return b.occam_binomial(evidence.errors, evidence.nats, evidence.samples, evidence.delta)
 
 
-def rows_of(evidence: Evidence, subspace_dim: int, test: tuple[int, int]) -> tuple[Row, ...]:
-    """The whole table in its order. test: (errors, examples) of the split that training did not see."""
+def rows_of(evidence: Evidence, dim: int, test: tuple[int, int]) -> tuple[Row, ...]:
+    """The whole table in its order.
+
+    dim: number of coordinates; test: (errors, examples) of the split that training did not see.
+    """
     return (
-        *all_bounds(evidence, subspace_dim),
+        *all_bounds(evidence, dim),
         reference(*test, evidence.delta),
-        asymptotic(subspace_dim, evidence.samples),
+        asymptotic(dim, evidence.samples),
     )
 
 
-def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
-    """Each holds with probability 1 - delta by itself; only the first is certified."""
-    bits, per = evidence.bits, evidence.bits / max(1, subspace_dim)
+def all_bounds(evidence: Evidence, dim: int) -> tuple[Row, ...]:
+    """The bounds of the message. Each holds with probability 1 - delta by itself; only the first is certified."""
+    bits, per = evidence.bits, evidence.bits / max(1, dim)
     risk, nats, n, delta = evidence.risk, evidence.nats, evidence.samples, evidence.delta
     maurer = pac_bayes_bits(n)
     plain: tuple[tuple[str, Callable[..., float], float, str], ...] = (
@@ -73,20 +79,19 @@ def all_bounds(evidence: Evidence, subspace_dim: int) -> tuple[Row, ...]:
     )
     rows = [Row(name=CERTIFIED, value=certified(evidence), bits=bits, note="certified")]
     rows += [Row(name=s, value=f(risk, nats, n, delta), bits=bits + more, note=why) for s, f, more, why in plain]
-    if subspace_dim:
-        value = b.theorem1(risk, subspace_dim, per, n, delta)
-        rows.append(
-            Row(name="theorem-1", value=value, bits=bits, note=f"d {subspace_dim}, {per:.3g} bits a coordinate")
-        )
+    if dim:
+        value = b.theorem1(risk, dim, per, n, delta)
+        rows.append(Row(name="theorem-1", value=value, bits=bits, note=f"d {dim}, {per:.3g} bits a coordinate"))
     return tuple(rows)
 
 
 def reference(errors: int, samples: int, delta: float) -> Row:
-    """The test-set bound: what as many unseen examples say, without any code."""
+    """The test-set bound, which needs no code but as many examples that training did not see."""
     value = b.held_out_bound(errors, samples, delta)
     return Row(name="test-set", value=value, bits=0, note="reference: needs examples that training did not see")
 
 
-def asymptotic(subspace_dim: int, samples: int) -> Row:
-    value = b.theorem1_asymptotic(max(1, subspace_dim), samples)
+def asymptotic(dim: int, samples: int) -> Row:
+    """The rate sqrt(d/m) of Theorem 1 without its constants, which is no bound."""
+    value = b.theorem1_asymptotic(max(1, dim), samples)
     return Row(name="sqrt(d/m)", value=value, bits=0, note="NOT A BOUND: Theorem 1 without its constants")

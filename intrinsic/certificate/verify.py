@@ -13,7 +13,7 @@ from intrinsic.certificate.certify import constant_errors, full_dim, terms_of
 from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
 from intrinsic.certificate.count import Counts, count_errors
 from intrinsic.certificate.message import Encoded, Message, decode
-from intrinsic.certificate.networks import Bench, Network
+from intrinsic.certificate.networks import Network, NetworkBuilder
 from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, printable, read_bytes, read_certificate
 from intrinsic.certificate.spec import DECODER_VERSION, Grid
 from intrinsic.certificate.table import CERTIFIED, Evidence, Row, certified, rows_of
@@ -23,11 +23,12 @@ from intrinsic.tasks.base import Task
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at; told: what was found, or expected and got, fit to be shown on a terminal."""
+    """One thing that was looked at."""
 
     name: str
     passed: bool
     told: str
+    """What was found, or what was expected and what came instead; fit to be shown on a terminal."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "told", printable(self.told))  # a forger may have written it
@@ -42,15 +43,17 @@ class Verdict:
 
     @property
     def is_valid(self) -> bool:
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     @property
     def failures(self) -> tuple[Check, ...]:
+        """The checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
 
 
 def verify(path: Path, data_dir: str | None = None, grid_sha256: str | None = None) -> Verdict:
-    """What holds of a certificate and what does not. message.bin lies beside it.
+    """Check a certificate, whose message.bin lies beside it, against its data and say what holds of it.
 
     grid_sha256: the grid's hash as it was published before training. The certificate alone cannot show that its grid,
     with the root seed and delta, was not chosen afterwards.
@@ -84,7 +87,7 @@ def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
         return
     yield _same("message-length", encoded.bits, certificate.bits, "bits")
     yield _same_parts("ledger", encoded.ledger, certificate.ledger)
-    yield _same("subspace-dim", len(message.levels), certificate.subspace_dim)
+    yield _same("dim", len(message.levels), certificate.dim)
     if any(split.errors > split.samples for split in (certificate.train, certificate.test)):
         yield Check("counts", False, "more errors than examples are claimed")
         return
@@ -92,17 +95,17 @@ def _check_files(certificate: Certificate, data: bytes) -> Iterator[Check]:
 
 
 def _check_bounds(certificate: Certificate, encoded: Encoded) -> Iterator[Check]:
-    """Of the counts that are claimed; the counts themselves come later."""
+    """The bounds, computed from the counts that are claimed; the counts themselves come later."""
     train, delta = certificate.train, certificate.grid.delta
     evidence = Evidence(train.errors, train.samples, encoded.bits, delta)
     yield _same("bound", certified(evidence), certificate.bound)
     test = certificate.test
-    rows = rows_of(evidence, certificate.subspace_dim, (test.errors, test.samples))
+    rows = rows_of(evidence, certificate.dim, (test.errors, test.samples))
     yield _same_parts("other-bounds", _lines(rows), _lines(certificate.bounds))
 
 
 def _lines(rows: tuple[Row, ...]) -> dict[str, str]:
-    """In their order, as the first is what is certified; with their notes, as one says that it is no bound."""
+    """The rows in their order, as the first is what is certified; with their notes, as one says that it is no bound."""
     return {
         f"{place}. {row.name}": f"{row.value!r} at {row.bits!r} bits" + (f" ({row.note})" if row.note else "")
         for place, row in enumerate(rows, 1)
@@ -123,18 +126,18 @@ def _guarded(certificate: Certificate, data: bytes, data_dir: str | None) -> lis
 
 def _check_function(certificate: Certificate, data: bytes, data_dir: str | None) -> Iterator[Check]:
     message, _ = decode(data, terms_of(certificate.grid))
-    bench = Bench.open(certificate.grid, certificate.grid.task.model_copy(update={"data_dir": data_dir}))
-    yield _same("samples", bench.task.num_train, certificate.train.samples, "training examples")
-    yield _same("test-samples", bench.task.num_eval, certificate.test.samples, "test examples")
-    found = _same("data-hash", bench.task.fingerprint, certificate.hashes.data)
+    builder = NetworkBuilder.open(certificate.grid, certificate.grid.task.model_copy(update={"data_dir": data_dir}))
+    yield _same("samples", builder.task.num_train, certificate.train.samples, "training examples")
+    yield _same("test-samples", builder.task.num_eval, certificate.test.samples, "test examples")
+    found = _same("data-hash", builder.task.fingerprint, certificate.hashes.data)
     yield found
     if not found.passed:
         return
-    yield _same("majority", constant_errors(bench.task), certificate.constant_errors, "errors of a constant answer")
-    network = rebuild(bench, message)
+    yield _same("majority", constant_errors(builder.task), certificate.constant_errors, "errors of a constant answer")
+    network = rebuild(builder, message)
     yield Check("classifier", True, _classifier(certificate.grid, message))
-    yield from _check_words(certificate, bench.task, message)
-    yield _same("full-dim", full_dim(bench, message), certificate.full_dim, "parameters")
+    yield from _check_words(certificate, builder.task, message)
+    yield _same("full-dim", full_dim(builder, message), certificate.full_dim, "parameters")
     found = _same("weights-hash", network.weights_sha256, certificate.hashes.weights)
     yield found
     if found.passed:
@@ -142,7 +145,7 @@ def _check_function(certificate: Certificate, data: bytes, data_dir: str | None)
 
 
 def _classifier(grid: Grid, message: Message) -> str:
-    """Which setting of the grid the message names, in words."""
+    """The setting of the grid that the message names, in words."""
     setting = grid.settings[message.setting]
     layers = f"with {setting.hidden} hidden units" if setting.hidden else "under a linear layer"
     model = grid.model.name if setting.network != "gabor" else "images"
@@ -151,7 +154,7 @@ def _classifier(grid: Grid, message: Message) -> str:
 
 
 def _check_words(certificate: Certificate, task: Task, message: Message) -> Iterator[Check]:
-    """What is claimed in words is what the numbers say, and nothing that it takes for granted is left out."""
+    """Check that the words say what the numbers do, and leave out nothing that they take for granted."""
     grid = certificate.grid
     yield _same("statement", statement(certificate.bound, grid.delta, task), certificate.statement)
     assumed = assumptions_of(grid, task, grid.settings[message.setting])
@@ -185,7 +188,7 @@ def _same(name: str, expected: object, got: object, unit: str = "") -> Check:
 
 
 def _same_parts(name: str, expected: Mapping[str, object], got: Mapping[str, object]) -> Check:
-    """As `_same`; what differs is named alone."""
+    """The same for mappings; only what differs is told."""
     if expected == got:
         return Check(name, True, _parts(expected))
     wrong = [key for key in {**expected, **got} if expected.get(key) != got.get(key)]

@@ -18,20 +18,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from statistics import fmean, median, stdev
 
 from intrinsic.comparison.checks import check_sizes, check_start
 from intrinsic.comparison.contenders import parse, parse_method, written
-from intrinsic.comparison.field import Asker, Entry, EntryNews, Field, News, OnNews
+from intrinsic.comparison.estimate import CompareEstimate, estimate
+from intrinsic.comparison.planned import CompareEvent, CompareTrial, OnCompareEvent
 from intrinsic.comparison.rate import rate_of
 from intrinsic.comparison.together import side_by_side
 from intrinsic.executor.attempt import Runner
-from intrinsic.executor.workers import make_executor
-from intrinsic.measurement.chance import check_direction, near_chance
-from intrinsic.measurement.plan import signed, signed_score, unsigned
+from intrinsic.executor.base import Executor
+from intrinsic.measurement.chance import near_chance
+from intrinsic.measurement.checks import check_direction
+from intrinsic.measurement.scores import signed, signed_score, unsigned
+from intrinsic.measurement.trials import Asker, Trials, opened
+from intrinsic.methods import METHODS, Size
 from intrinsic.records import (
     CompareOutcome,
     CompareResult,
@@ -43,10 +46,19 @@ from intrinsic.records import (
     TrialTrain,
 )
 from intrinsic.search import Ask, Target, Words, make_target, search
-from intrinsic.spec import CompareSpec, Contender, TrialSpec, size_letter
+from intrinsic.spec import CompareSpec, Contender, TrialSpec
 from intrinsic.store import Store, read_comparison
 
-__all__ = ["Entry", "EntryNews", "News", "compare", "parse", "parse_method", "written"]
+__all__ = [
+    "CompareEstimate",
+    "CompareEvent",
+    "CompareTrial",
+    "compare",
+    "estimate",
+    "parse",
+    "parse_method",
+    "written",
+]
 
 Profiler = Callable[[TrialSpec], Profile]
 
@@ -56,7 +68,8 @@ def compare(
     output_dir: str | os.PathLike[str],
     *,
     jobs: int = 1,
-    on_event: OnNews | None = None,
+    executor: str | Executor | None = None,
+    on_event: OnCompareEvent | None = None,
     runner: Runner | None = None,
     profiler: Profiler | None = None,
     command: str | None = None,
@@ -64,7 +77,7 @@ def compare(
     """Run the methods side by side; write comparison.json into output_dir, where all trials are kept.
 
     Calling it again resumes: stored trials answer, and profiles that were taken by the same comparison stay as they
-    are. `runner` and `profiler` stand in for intrinsic.trial.run_trial and intrinsic.trial.profile.profile_trial.
+    are. jobs and executor are those of `measure`. `runner` and `profiler` stand in for intrinsic.trial.run_trial and intrinsic.trial.profile.profile_trial.
 
     Raises what `measure` raises: StoreError, SpecError, DataError, ModelError.
     """
@@ -73,14 +86,16 @@ def compare(
     check_sizes(spec)
     if runner is None:
         check_start(spec)
-    with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
-        field = Field(spec, store, executor, on_event)
-        choices = side_by_side(field, [partial(rate_of, contender=contender) for contender in spec.contenders])
+    with Store(output_dir) as store, opened(executor, jobs, runner) as place:
+        trials: Trials[CompareTrial] = Trials(
+            lambda asked: asked.spec(spec), store, place, on_event or (lambda event: None)
+        )
+        choices = side_by_side(trials, [partial(rate_of, contender=contender) for contender in spec.contenders])
         rates = {contender.label: choice.rate for contender, choice in zip(spec.contenders, choices, strict=True)}
         warnings = [warning for choice in choices for warning in choice.warnings]
-        rows = _rows(field, rates)
-        target, smallest = _smallest(field, rates, rows) if spec.at is not None else (None, ())
-        facts = field.facts()
+        rows = _rows(spec, trials, rates)
+        target, smallest = _smallest(spec, trials, rates, rows) if spec.at is not None else (None, ())
+        facts = trials.facts()
         if target is not None:
             warnings += near_chance(target.value, facts, "the target")
         elif rows[0].mean is not None:
@@ -91,31 +106,31 @@ def compare(
             chance=facts.chance or 0.0,
             num_train=facts.num_train or 0,
             num_eval=facts.num_eval or 0,
-            rows=tuple(_profiled(field, rows, profiler, _known_profiles(store, spec))),
+            rows=tuple(_profiled(spec, rows, profiler, _known_profiles(store, spec))),
             target=None if target is None else signed(facts, target.value),
             smallest=smallest,
             warnings=tuple(warnings),
-            cost=field.cost(),
+            cost=trials.cost(),
         )
         run = CompareRun(compare_id=spec.id, spec=spec, command=again, started=started)
-        result = CompareResult(run=run, result=outcome, meta=field.meta())
+        result = CompareResult(run=run, result=outcome, meta=trials.meta())
         store.put_comparison(result)
     return result
 
 
-def _rows(field: Field, rates: dict[str, float]) -> list[CompareRow]:
-    seeds = range(field.spec.base.search.seeds)
-    asked: list[list[Entry]] = []
-    for contender in field.spec.contenders:
+def _rows(spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float]) -> list[CompareRow]:
+    seeds = range(spec.base.search.seeds)
+    asked: list[list[CompareTrial]] = []
+    for contender in spec.contenders:
         # a search over many sizes pays for those that it needs; the table then shows those it can have for nothing
-        searched = field.spec.at is not None and contender.size is not None
+        searched = spec.at is not None and contender.size is not None
         for size in () if searched else contender.sizes or (None,):
-            asked.append([Entry(contender, size, rates[contender.label], seed) for seed in seeds])
-    field.run([entry for entries in asked for entry in entries])
-    results = [field.run(entries) for entries in asked]
+            asked.append([CompareTrial(contender, size, rates[contender.label], seed) for seed in seeds])
+    trials.run([one for some in asked for one in some])
+    results = [trials.run(some) for some in asked]
     return [
-        _row(entries[0].contender, entries[0].size, entries[0].rate, got, results[0])
-        for entries, got in zip(asked, results, strict=True)
+        _row(some[0].contender, some[0].size, some[0].rate, got, results[0])
+        for some, got in zip(asked, results, strict=True)
     ]
 
 
@@ -155,42 +170,48 @@ def _row(
     )
 
 
-def _smallest(field: Field, rates: dict[str, float], rows: list[CompareRow]) -> tuple[Target, tuple[SmallestSize, ...]]:
-    """Searches, and adds the rows of the sizes that were found."""
-    spec, facts = field.spec, field.facts()
-    check_direction(spec.base, facts)
+def _smallest(
+    spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float], rows: list[CompareRow]
+) -> tuple[Target, tuple[SmallestSize, ...]]:
+    """Search for the smallest sizes, and add the rows of those that were found."""
+    facts = trials.facts()
+    check_direction(spec.base.target, str(facts.metric), facts.higher_is_better)
     scores = [signed(facts, score) for score in rows[0].scores]
     chance = signed(facts, facts.chance or 0.0)
     rule = spec.base.target.model_copy(update={"fraction": spec.at})
     target = make_target(rule, scores, chance, negated=not facts.higher_is_better)
     searches = [
-        partial(_search, contender=contender, rate=rates[contender.label], target=target)
+        partial(_search, spec=spec, contender=contender, rate=rates[contender.label], target=target)
         for contender in spec.contenders
         if contender.size is not None
     ]
-    found = side_by_side(field, searches)
-    full = field.run([Entry(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)])
+    found = side_by_side(trials, searches)
+    full = trials.run(
+        [CompareTrial(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)]
+    )
     for contender, smallest in zip((c for c in spec.contenders if c.size is not None), found, strict=True):
         if smallest.search.d is not None:
-            entries = _entries_at(field, contender, smallest)
-            rows.append(_row(contender, smallest.search.d, entries[0].rate, field.run(entries), full))
+            asked = _asked_at(spec, contender, smallest)
+            rows.append(_row(contender, smallest.search.d, asked[0].rate, trials.run(asked), full))
     return target, tuple(found)
 
 
-def _search(field: Asker, contender: Contender, rate: float, target: Target) -> SmallestSize:
+def _search(
+    asker: Asker[CompareTrial], spec: CompareSpec, contender: Contender, rate: float, target: Target
+) -> SmallestSize:
     sizes = contender.sizes
-    asked = field.spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": 1.01})
+    asked = spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": 1.01})
 
     def evaluate(asks: Sequence[Ask]) -> list[float | None]:
-        return field.answers([Entry(contender, a.d, rate * a.rate_factor, a.seed, "search") for a in asks])
+        return asker.answers([CompareTrial(contender, a.d, rate * a.rate_factor, a.seed, "search") for a in asks])
 
-    found = unsigned(search(evaluate, target, asked, _words(contender)), field.facts())
+    found = unsigned(search(evaluate, target, asked, _words(contender)), asker.facts())
     size = found.d
     trained = None
     if size is not None:
         at_it = [point for point in found.points if point.d == size and point.score is not None]
-        entry = Entry(contender, size, rate * at_it[-1].rate_factor, at_it[-1].seed, "search")
-        trained = field.run([entry])[0].train.parameters_trained
+        one = CompareTrial(contender, size, rate * at_it[-1].rate_factor, at_it[-1].seed, "search")
+        trained = asker.run([one])[0].train.parameters_trained
     return SmallestSize(
         label=contender.label,
         size_name=str(contender.size),
@@ -202,25 +223,25 @@ def _search(field: Asker, contender: Contender, rate: float, target: Target) -> 
 
 def _words(contender: Contender) -> Words:
     """What a user of `compare` can change."""
-    name = contender.size or "size"
+    method, name = METHODS[contender.method.name], str(contender.size)
     least = contender.sizes[0] == 1
     return Words(
         lower="there is no smaller one" if least else f"give a smaller {name} in --methods",
         higher=f"give a larger {name} in --methods",
         less="lower --at",
-        rates="--subspace-rates" if contender.method.name == "subspace" else "lr in --methods",
+        rates=f"--{method.rates_field.replace('_', '-')}" if method.rates_field else "lr in --methods",
         curve=f"compare several {name} without --at",
         noun="size",
         plural="sizes",
-        letter=size_letter(name),
+        letter=(method.size or Size(name)).letter,
     )
 
 
-def _entries_at(field: Field, contender: Contender, smallest: SmallestSize) -> list[Entry]:
+def _asked_at(spec: CompareSpec, contender: Contender, smallest: SmallestSize) -> list[CompareTrial]:
     """All seeds at the size that was found, at the rate that was last in use there."""
     last = [point for point in smallest.search.points if point.d == smallest.search.d][-1]
-    seeds = range(field.spec.base.search.seeds)
-    return [Entry(contender, last.d, smallest.learning_rate * last.rate_factor, seed) for seed in seeds]
+    seeds = range(spec.base.search.seeds)
+    return [CompareTrial(contender, last.d, smallest.learning_rate * last.rate_factor, seed) for seed in seeds]
 
 
 def _known_profiles(store: Store, spec: CompareSpec) -> dict[str, Profile]:
@@ -232,15 +253,15 @@ def _known_profiles(store: Store, spec: CompareSpec) -> dict[str, Profile]:
 
 
 def _profiled(
-    field: Field, rows: Sequence[CompareRow], profiler: Profiler | None, known: dict[str, Profile]
+    spec: CompareSpec, rows: Sequence[CompareRow], profiler: Profiler | None, known: dict[str, Profile]
 ) -> list[CompareRow]:
     take = profiler or _default_profiler()
-    contenders = {contender.label: contender for contender in field.spec.contenders}
+    contenders = {contender.label: contender for contender in spec.contenders}
     profiled = []
     for row in rows:
         profile = known.get(row.method.model_dump_json())
         if profile is None and row.mean is not None:
-            profile = take(Entry(contenders[row.label], row.size, row.learning_rate, 0).trial(field.spec))
+            profile = take(CompareTrial(contenders[row.label], row.size, row.learning_rate, 0).spec(spec))
         profiled.append(row.model_copy(update={"profile": profile}))
     return profiled
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import cache, partial
 from itertools import pairwise
 
-from intrinsic.comparison.field import Entry
+from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import SpecError
-from intrinsic.methods import attach
-from intrinsic.spec import CompareSpec, Contender, MeasureSpec
+from intrinsic.methods import FULL, METHODS, Size, attach, options_of
+from intrinsic.spec import CompareSpec, Contender, MeasureSpec, MethodSpec
 from intrinsic.trial.ingredients import model_of, task_of
 
-FULL = Contender(label="full", method={"name": "full"}, rates=(1.0,))
-PROBES = {"subspace_dim": (1024, 2048)}
-"""Sizes at which the count is taken first; else 1 and 2. A small d may not pay for its lambdas."""
+REFERENCE = Contender(label=FULL, method=MethodSpec(name=FULL), rates=(1.0,))
 TOLERANCE = 1.5
 """The factor by which what is trained may differ from what was asked for."""
 TRIES = 24
@@ -29,12 +27,12 @@ def size_for(base: MeasureSpec, contender: Contender, parameters: int) -> int:
     Raises SpecError if that is more than the model has, or no size comes within a factor of TOLERANCE.
     """
     count = partial(_trained, base, contender)
-    most = _trained(base, FULL, None)
+    most = _trained(base, REFERENCE, None)
     if parameters > most:
         raise SpecError(
             f"{contender.label}: params must be at most the {most:,} that full fine-tuning trains, got {parameters:,}"
         )
-    low, high = PROBES.get(str(contender.size), (1, 2))
+    low, high = _size(contender).probes
     counts = {low: count(low), high: count(high)}
     guess = _line(counts, parameters)
     for _ in range(TRIES):
@@ -71,18 +69,25 @@ def _between(counts: dict[int, int], parameters: int) -> int:
 def _check(contender: Contender, parameters: int, nearest: int) -> None:
     if 1 / TOLERANCE <= nearest / parameters <= TOLERANCE:
         return
-    mlp = dict(contender.method.options).get("mlp_width", 512) if contender.method.name in ("prefix", "mam") else None
-    hint = "; its reparameterisation is counted: mlp_width=none trains the prefixes alone" if mlp else ""
+    option, words = _size(contender).besides or ("", "")
+    counted = option and getattr(options_of(contender.method), option) is not None
+    hint = f"; {words}" if counted else ""
     raise SpecError(
         f"{contender.label}: the size nearest to params={parameters} trains {nearest:,} parameters: name about as "
         f"many, or leave it out{hint}"
     )
 
 
+def _size(contender: Contender) -> Size:
+    size = METHODS[contender.method.name].size
+    assert size is not None  # a contender without sizes is given no budget
+    return size
+
+
 @cache
 def _trained(base: MeasureSpec, contender: Contender, size: int | None) -> int:
     """What the method really trains at this size. Kept: each count loads the model, and several budgets ask alike."""
-    spec = CompareSpec(base=base, contenders=(FULL,))
-    trial = Entry(contender, size, 1.0, 0).trial(spec)
+    spec = CompareSpec(base=base, contenders=(REFERENCE,))
+    trial = CompareTrial(contender, size, 1.0, 0).spec(spec)
     task, _ = task_of(trial.task)
     return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained

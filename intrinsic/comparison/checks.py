@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from intrinsic.comparison.field import Entry
+from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import ModelError, SpecError
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 
@@ -68,4 +68,4 @@ def _check(spec: CompareSpec, check: Callable[[TrialSpec], Answer]) -> list[Answ
 
 def _ends(spec: CompareSpec, contender: Contender) -> Iterator[TrialSpec]:
     for size in sorted({contender.sizes[0], contender.sizes[-1]}) if contender.sizes else [None]:
-        yield Entry(contender, size, contender.rates[0], 0).trial(spec)
+        yield CompareTrial(contender, size, contender.rates[0], 0).spec(spec)

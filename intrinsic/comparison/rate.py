@@ -8,26 +8,30 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
 
-from intrinsic.comparison.field import Asker, Entry
+from intrinsic.comparison.planned import CompareTrial
 from intrinsic.measurement.rates import Choice, choose_rate
+from intrinsic.measurement.scores import signed
+from intrinsic.measurement.trials import Asker
+from intrinsic.problems.metrics import METRICS, error_of_share
+from intrinsic.records import TrialTrain
 from intrinsic.spec import Contender
 
 CLOSE = 2.0
 """Standard errors of a difference between two scores, below which one seed does not tell which rate is better."""
 
 
-def rate_of(field: Asker, contender: Contender) -> Choice:
+def rate_of(asker: Asker[CompareTrial], contender: Contender) -> Choice:
     """The best rate of the pilot (`choose_rate`), or its better neighbour if that has the better mean of two seeds.
 
-    The second seed is run, at both rates, only where their first scores s and s' lie within CLOSE standard errors
-    sqrt((s (1 - s) + s' (1 - s')) / num_eval): what two shares of so many evaluation examples differ by, by chance
-    alone. (It is taken for metrics that are no share too.) What comes out is still an estimate, from one or two seeds
+    The second seed is run, at both rates, only where their first scores lie within CLOSE standard errors of their
+    difference, sqrt(e^2 + e'^2) with e and e' the metric's own standard error at this number of evaluation examples:
+    what two scores differ by, by chance alone. What comes out is still an estimate, from one or two seeds
     at one size; the second seed does not make the grid grow, and a lost trial leaves the pilot's choice as it was.
     """
     tried: dict[float, float | None] = {}
 
     def score_at(rates: Sequence[float], seed: int = 0) -> list[float | None]:
-        return field.answers([Entry(contender, contender.middle, rate, seed, "rate") for rate in rates])
+        return asker.answers([CompareTrial(contender, contender.middle, rate, seed, "rate") for rate in rates])
 
     def pilot(rates: Sequence[float]) -> list[float | None]:
         answers = score_at(rates)
@@ -36,7 +40,7 @@ def rate_of(field: Asker, contender: Contender) -> Choice:
 
     choice = choose_rate(contender.rates, pilot, contender.label)
     rival = _rival(tried, choice.rate)
-    if rival is None or not _close(tried[choice.rate], tried[rival], field.facts().num_eval or 0):
+    if rival is None or not _close(tried[choice.rate], tried[rival], asker.facts()):
         return choice
     again = score_at([choice.rate, rival], seed=1)
     ours, theirs = (_mean(tried[rate], second) for rate, second in zip((choice.rate, rival), again, strict=True))
@@ -53,11 +57,13 @@ def _rival(tried: Mapping[float, float | None], best: float) -> float | None:
     return max(scored)[1] if scored else None
 
 
-def _close(one: float | None, other: float | None, count: int) -> bool:
-    if one is None or other is None or one == -math.inf or not count:
+def _close(one: float | None, other: float | None, facts: TrialTrain) -> bool:
+    if one is None or other is None or one == -math.inf or not facts.num_eval:
         return False
-    variance = sum(max(abs(score) * (1 - abs(score)), 0.0) for score in (one, other)) / count
-    return abs(one - other) <= CLOSE * math.sqrt(variance)
+    metric = METRICS.get(str(facts.metric))
+    error = error_of_share if metric is None else metric.standard_error
+    errors = [error(signed(facts, score), facts.num_eval) for score in (one, other)]
+    return abs(one - other) <= CLOSE * math.hypot(*errors)
 
 
 def _mean(first: float | None, second: float | None) -> float | None:

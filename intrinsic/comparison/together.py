@@ -1,4 +1,4 @@
-"""Plans side by side: each asks for trials and waits, and what all have asked for runs at once."""
+"""Inquiries side by side: each asks for trials and waits, and what all have asked for runs at once."""
 
 from __future__ import annotations
 
@@ -7,59 +7,58 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from intrinsic.comparison.field import Asker, Entry, Field
+from intrinsic.measurement.trials import Asked, Asker, Trials
 from intrinsic.records import TrialResult, TrialTrain
-from intrinsic.spec import CompareSpec
 
 T = TypeVar("T")
 
 
-def side_by_side(field: Field, plans: Sequence[Callable[[Asker], T]]) -> list[T]:
-    """What the plans return, in their order; a plan asks the Asker it is given for trials, as often as it likes.
+def side_by_side(trials: Trials[Asked], inquiries: Sequence[Callable[[Asker[Asked]], T]]) -> list[T]:
+    """The values that inquiries return, in their order: functions that ask an Asker for trials, as often as they like.
 
     With one slot they run one after the other. With several, each has a thread of its own and they go in rounds: a
-    round begins when every plan has asked or has returned, and runs all that was asked for. Store and executor stay
-    with the calling thread, and plans never run while trials do, so that nothing else is shared. The first error,
-    of a plan or of a round, ends all of them and is raised.
+    round begins when every inquiry has asked or has returned, and runs all that was asked for. Store and executor stay
+    with the calling thread, and inquiries never run while trials do, so that nothing else is shared. The first error,
+    of an inquiry or of a round, ends all of them and is raised.
     """
-    if field.slots == 1:
-        return [plan(field) for plan in plans]
-    table = _Table(field, len(plans))
-    seats = [_Seat(table, plan) for plan in plans]
+    if trials.slots == 1:
+        return [inquiry(trials) for inquiry in inquiries]
+    table = _Table(trials, len(inquiries))
+    seats = [_Seat(table, inquiry) for inquiry in inquiries]
     for seat in seats:
-        threading.Thread(target=seat.work, daemon=True, name="intrinsic-plan").start()
+        threading.Thread(target=seat.work, daemon=True, name="intrinsic-inquiry").start()
     try:
         while requests := table.collected():
-            results = iter(field.run([entry for request in requests for entry in request.entries]))
-            table.hand_out({id(request): [next(results) for _ in request.entries] for request in requests})
+            results = iter(trials.run([one for request in requests for one in request.asked]))
+            table.hand_out({id(request): [next(results) for _ in request.asked] for request in requests})
     finally:
         table.close()
     return [seat.returned[0] for seat in seats]
 
 
 @dataclass(frozen=True)
-class _Request:
-    entries: Sequence[Entry]
+class _Request(Generic[Asked]):
+    asked: Sequence[Asked]
 
 
 class _ClosedError(Exception):
     """The round has ended without an answer."""
 
 
-class _Table:
-    """Where plans leave their requests and find the answers."""
+class _Table(Generic[Asked]):
+    """The place where inquiries leave their requests and find the answers."""
 
-    def __init__(self, field: Field, plans: int) -> None:
-        self.field = field
+    def __init__(self, trials: Trials[Asked], inquiries: int) -> None:
+        self.trials = trials
         self._changed = threading.Condition()
-        self._working = plans
-        """Plans that have neither asked nor returned since the last round."""
-        self._requests: list[_Request] = []
+        self._working = inquiries
+        """The number of inquiries that have neither asked nor returned since the last round."""
+        self._requests: list[_Request[Asked]] = []
         self._answers: dict[int, list[TrialResult]] = {}
         self._error: BaseException | None = None
         self._closed = False
 
-    def ask(self, request: _Request) -> list[TrialResult]:
+    def ask(self, request: _Request[Asked]) -> list[TrialResult]:
         with self._changed:
             self._requests.append(request)
             self._left()
@@ -69,7 +68,7 @@ class _Table:
             return self._answers.pop(id(request))
 
     def leave(self, error: BaseException | None) -> None:
-        """A plan has returned, or raised."""
+        """Take note that an inquiry has returned, or raised."""
         with self._changed:
             self._error = self._error or error
             self._left()
@@ -78,8 +77,8 @@ class _Table:
         self._working -= 1
         self._changed.notify_all()
 
-    def collected(self) -> list[_Request]:
-        """The requests of the next round, once all plans have made theirs; none when all have returned."""
+    def collected(self) -> list[_Request[Asked]]:
+        """The requests of the next round, once all inquiries have made theirs; none when all have returned."""
         with self._changed:
             self._changed.wait_for(lambda: self._working == 0)
             if self._error is not None:
@@ -99,27 +98,23 @@ class _Table:
             self._changed.notify_all()
 
 
-class _Seat(Asker, Generic[T]):
-    """What a plan sees of the field."""
+class _Seat(Asker[Asked], Generic[Asked, T]):
+    """What an inquiry sees of the trials."""
 
-    def __init__(self, table: _Table, plan: Callable[[Asker], T]) -> None:
-        self._table, self._plan = table, plan
+    def __init__(self, table: _Table[Asked], inquiry: Callable[[Asker[Asked]], T]) -> None:
+        self._table, self._inquiry = table, inquiry
         self.returned: list[T] = []
 
-    @property
-    def spec(self) -> CompareSpec:
-        return self._table.field.spec
-
-    def run(self, entries: Sequence[Entry]) -> list[TrialResult]:
-        return self._table.ask(_Request(tuple(entries)))
+    def run(self, asked: Sequence[Asked]) -> list[TrialResult]:
+        return self._table.ask(_Request(tuple(asked)))
 
     def facts(self) -> TrialTrain:
-        return self._table.field.facts()
+        return self._table.trials.facts()
 
     def work(self) -> None:
         error: BaseException | None = None
         try:
-            self.returned.append(self._plan(self))
+            self.returned.append(self._inquiry(self))
         except _ClosedError:
             pass
         except BaseException as raised:

@@ -1,4 +1,4 @@
-"""From specs to results: what is stored answers, what is claimed elsewhere is waited for, the rest runs."""
+"""Running trials: what is stored answers, what another process runs is waited for, the rest runs."""
 
 from __future__ import annotations
 
@@ -8,65 +8,88 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intrinsic.errors import StoreError
-from intrinsic.executor.attempt import Runner
-from intrinsic.executor.workers import Executor, make_executor
+from intrinsic.executor.attempt import OnProgress, Runner
+from intrinsic.executor.base import EXECUTORS, Executor, ExecutorInfo, make_executor
 from intrinsic.records import TrialResult
 from intrinsic.spec import TrialSpec
 from intrinsic.store import Store
 from intrinsic.store.claims import Claim
 
+__all__ = [
+    "EXECUTORS",
+    "Damaged",
+    "Event",
+    "Executor",
+    "ExecutorInfo",
+    "Finished",
+    "OnEvent",
+    "OnProgress",
+    "Progress",
+    "Reused",
+    "Runner",
+    "Started",
+    "Waiting",
+    "make_executor",
+    "run_trials",
+]
+
 POLL_SECONDS = 0.2
-"""How often a trial that another process runs is looked after."""
+"""Seconds between two looks at a trial that another process runs."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A trial begins to run."""
+    """The event that a trial begins to run."""
 
     spec: TrialSpec
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A running trial tells how far it is."""
+    """The event that a running trial has come to a step."""
 
     spec: TrialSpec
     step: int
+    """Steps done."""
     steps: int
+    """Steps in all."""
     loss: float | None
+    """Latest training loss, if there is one yet."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Another process runs this trial; its result will be used."""
+    """The event that another process runs a trial, whose result will be used."""
 
     spec: TrialSpec
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A trial ended, whatever its status, and is stored."""
+    """The event that a trial has ended, whatever its status, and is stored."""
 
     result: TrialResult
 
 
 @dataclass(frozen=True)
 class Reused:
-    """The store answered."""
+    """The event that the store has answered for a trial."""
 
     result: TrialResult
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file in the store holds no usable record and is skipped."""
+    """The event that a file in the store holds no usable record and is skipped."""
 
     path: Path
     reason: str
 
 
 Event = Started | Progress | Waiting | Finished | Reused | Damaged
+"""Any event of run_trials."""
 OnEvent = Callable[[Event], None]
+"""A function called with each event, in the thread that runs run_trials."""
 
 
 def run_trials(
@@ -78,7 +101,7 @@ def run_trials(
     runner: Runner | None = None,
     executor: Executor | None = None,
 ) -> list[TrialResult]:
-    """The results of `specs`, in their order; a spec given twice runs once.
+    """Run trials and give their results, in the order of `specs`; a spec given twice runs once.
 
     A trial runs at most once, however many processes ask for it: one of them claims it, the others wait for
     its result (a `failed` one that they saw happen is a result too). jobs > 1 runs trials in worker processes;
@@ -88,7 +111,7 @@ def run_trials(
     the exception goes on. Raises StoreError if the store cannot be used, and what the runner raises on
     purpose (IntrinsicError); everything else that goes wrong in a trial is a result with status `failed`.
     """
-    place = make_executor(jobs, runner) if executor is None else executor
+    place = make_executor(None, jobs, runner) if executor is None else executor
     schedule = _Schedule(specs, store, place, on_event or (lambda event: None))
     try:
         return schedule.run()

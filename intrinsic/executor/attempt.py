@@ -12,29 +12,33 @@ from intrinsic.errors import Diverged, IntrinsicError
 from intrinsic.records import TrialResult, TrialRun, TrialStatus
 from intrinsic.spec import TrialSpec
 
-Progress = Callable[[int, int, float | None], None]
-"""Called during training with the step, the number of steps, and the latest training loss."""
+INTERRUPTED = "stopped before it ended"
+"""The error in the record of a trial that was interrupted."""
+OnProgress = Callable[[int, int, float | None], None]
+"""A function called during training with the step, the number of steps, and the latest training loss."""
 
 
 class Runner(Protocol):
-    """What runs one trial: intrinsic.trial.run_trial, or a stand-in; importable by name for worker processes."""
+    """A function that runs one trial: intrinsic.trial.run_trial, or a stand-in. Worker processes import it by name."""
 
     def __call__(
-        self, spec: TrialSpec, *, progress: Progress | None = None, threads: int | None = None
+        self, spec: TrialSpec, *, progress: OnProgress | None = None, threads: int | None = None
     ) -> TrialResult: ...
 
 
 @dataclass
 class Attempt:
-    """A trial that begins now, and the record of it if it cannot make its own."""
+    """A trial that begins now; it makes the record where the runner made none."""
 
     spec: TrialSpec
-    progress: Progress
+    progress: OnProgress
     started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    """Time at which it began, ISO 8601, UTC."""
     begin: float = field(default_factory=time.monotonic)
+    """Time at which it began, in seconds of the monotonic clock."""
 
     def run(self, runner: Runner, threads: int | None = None) -> TrialResult:
-        """Run it; an exception that nobody raised on purpose becomes a `failed` record.
+        """Run the trial; an exception that nobody raised on purpose becomes a `failed` record.
 
         Raises IntrinsicError (data absent, unknown name): the next trial would meet the same.
         """
@@ -48,7 +52,7 @@ class Attempt:
             return self.stopped("failed", f"{type(error).__name__}: {error}")
 
     def stopped(self, status: TrialStatus, error: str) -> TrialResult:
-        """The record of a trial that ended by now without a result."""
+        """The record of the trial if it ends now without a result."""
         run = TrialRun(
             trial_id=self.spec.id,
             spec=self.spec,
@@ -61,7 +65,7 @@ class Attempt:
 
 
 def default_runner() -> Runner:
-    """intrinsic.trial.run_trial; from here on torch is loaded."""
+    """Import intrinsic.trial.run_trial, and torch with it."""
     from intrinsic.trial import run_trial
 
     return run_trial

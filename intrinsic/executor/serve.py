@@ -1,4 +1,4 @@
-"""The life of a worker process, and the messages it sends to `workers`. No torch until a trial runs."""
+"""The loop of a worker process, and the messages it sends to `workers`. No torch until a trial runs."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from intrinsic.errors import IntrinsicError, SpecError
 from intrinsic.executor.attempt import Attempt, Runner, default_runner
 
 PROGRESS_SECONDS = 0.05
-"""A worker tells of its progress no more often than this."""
+"""Least number of seconds between two messages about a trial's progress."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A worker has loaded its runner."""
+    """The message that a worker has loaded its runner."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """A worker has taken its next trial."""
+    """The message that a worker has taken its next trial."""
 
 
 @dataclass(frozen=True)
-class News:
-    """How far a worker's trial is."""
+class Advanced:
+    """The message that a worker's trial has come to a step."""
 
     step: int
     steps: int
@@ -42,19 +42,23 @@ class News:
 
 @dataclass(frozen=True)
 class Raised:
-    """A worker's runner raised an error on purpose."""
+    """The message that a worker's runner raised an IntrinsicError."""
 
     name: str
+    """Name of the error's class."""
     message: str
 
     def rebuilt(self) -> IntrinsicError:
-        """UnknownName takes other arguments than its message, so its parent stands in for it."""
+        """The error again; as a SpecError where it was an UnknownName, which is not made from its message."""
         kind = getattr(errors, self.name, IntrinsicError)
         return SpecError(self.message) if kind is errors.UnknownName else kind(self.message)
 
 
 def serve(connection: Connection, pickled: bytes, threads: int, parent: int) -> None:
-    """A worker's life: trial after trial until the other end closes."""
+    """Run the trials that come through `connection`, one after another, until its other end closes.
+
+    pickled: the runner, or None. threads: how many a trial may use. parent: id of the process with the other end.
+    """
     _die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     runner: Runner = pickle.loads(pickled) or default_runner()
@@ -83,7 +87,7 @@ class _Throttled:
         now = time.monotonic()
         if now - self._last >= PROGRESS_SECONDS or step == steps:
             self._last = now
-            self._connection.send(News(step, steps, loss))
+            self._connection.send(Advanced(step, steps, loss))
 
 
 def _die_with(parent: int) -> None:

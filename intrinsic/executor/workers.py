@@ -1,8 +1,4 @@
-"""Where trials run: in this process, or in worker processes. No torch here until a trial runs.
-
-Another place (a cluster) is another class that meets `Executor`; intrinsic.executor.run_trials asks for
-nothing else.
-"""
+"""The executor that runs trials in worker processes on this machine. No torch here."""
 
 from __future__ import annotations
 
@@ -15,99 +11,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Protocol
 
 from intrinsic.errors import IntrinsicError, SpecError
-from intrinsic.executor.attempt import Attempt, Progress, Runner, default_runner
-from intrinsic.executor.serve import Begun, News, Raised, Ready, serve
+from intrinsic.executor.attempt import INTERRUPTED, Attempt, OnProgress, Runner
+from intrinsic.executor.serve import Advanced, Begun, Raised, Ready, serve
 from intrinsic.records import TrialResult
 from intrinsic.spec import TrialSpec
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-INTERRUPTED = "stopped before it ended"
+"""Environment variables from which numerical libraries read their number of threads."""
 WORKER_NAME = "intrinsic-worker"
+"""Name of every worker process."""
 GUARD = 'a script that uses jobs > 1 must keep its code under `if __name__ == "__main__":`'
+"""The remedy where workers are started by a worker's own import of the script."""
 CLOSE_SECONDS = 2.0
-"""How long an idle worker may take to end by itself."""
-
-
-class Executor(Protocol):
-    """Runs up to `slots` trials at a time.
-
-    start(spec, progress) hands one over, and is called only while fewer than `slots` are under way.
-    poll(seconds) waits at most so long (one trial's duration where trials run in this process) and gives
-    the trials that ended. A trial that breaks is a result with status `failed`; an IntrinsicError (the data are
-    absent, a name is unknown) is raised. abort() ends everything at once and gives what was
-    running as `interrupted`; close() ends an idle executor.
-    """
-
-    slots: int
-
-    def start(self, spec: TrialSpec, progress: Progress) -> None: ...
-
-    def poll(self, seconds: float) -> list[TrialResult]: ...
-
-    def abort(self) -> list[TrialResult]: ...
-
-    def close(self) -> None: ...
-
-
-def make_executor(jobs: int = 1, runner: Runner | None = None) -> Executor:
-    """One job runs in this process, several in as many worker processes."""
-    if jobs < 1:
-        raise SpecError(f"jobs must be 1 or more, got {jobs}")
-    return InProcess(runner) if jobs == 1 else WorkerPool(jobs, runner)
-
-
-class InProcess:
-    """Runs one trial at a time, here, within poll()."""
-
-    slots = 1
-
-    def __init__(self, runner: Runner | None = None) -> None:
-        self._runner = runner
-        self._running: Attempt | None = None
-        self._interrupted: TrialResult | None = None
-
-    def start(self, spec: TrialSpec, progress: Progress) -> None:
-        self._running = Attempt(spec, progress)
-
-    def poll(self, seconds: float) -> list[TrialResult]:
-        if self._running is None:
-            time.sleep(seconds)
-            return []
-        try:
-            result = self._running.run(self._runner or default_runner())
-        except IntrinsicError:
-            self._running = None
-            raise
-        except KeyboardInterrupt as stop:
-            self._interrupted = getattr(stop, "result", None)  # run_trial says how far it came
-            raise
-        self._running = None
-        return [result]
-
-    def abort(self) -> list[TrialResult]:
-        running, self._running = self._running, None
-        return [] if running is None else [self._interrupted or running.stopped("interrupted", INTERRUPTED)]
-
-    def close(self) -> None:
-        """Nothing is open."""
+"""Seconds that an idle worker has to end by itself before it is killed."""
 
 
 class WorkerPool:
-    """Up to `jobs` processes, started when first needed and kept for the next trial.
+    """Runs up to `jobs` trials at a time, each in a process that is started when first needed and then kept.
 
     The machine's threads are divided among them. A worker ignores Ctrl-C (this process decides), and dies with
     this process however that dies; on Linux also with the thread that started it, so a thread that calls
     start() must outlive the pool. A worker that is killed, by the kernel for want of memory say, makes its
     trial `failed`; another takes its place.
+
+    Raises SpecError for a runner that cannot be imported by name, IntrinsicError within a worker process.
     """
 
     def __init__(self, jobs: int, runner: Runner | None = None) -> None:
         if multiprocessing.current_process().name == WORKER_NAME:
             raise IntrinsicError(f"a worker process was asked to start workers: {GUARD}")
         self.slots = jobs
+        """Number of trials that may be under way at once."""
         self._threads = max(1, available_cores() // jobs)
         try:
             self._runner = pickle.dumps(runner)
@@ -115,8 +51,11 @@ class WorkerPool:
             raise SpecError(f"worker processes need a runner that is importable by name, got {runner!r}") from error
         self._idle: list[_Worker] = []
         self._busy: list[_Worker] = []
+        self._ended: list[TrialResult] = []
+        """Results that no poll() has given yet: an error raised between two of them loses none."""
 
-    def start(self, spec: TrialSpec, progress: Progress) -> None:
+    def start(self, spec: TrialSpec, progress: OnProgress) -> None:
+        """Hand the trial to an idle worker, or to a new one."""
         attempt = Attempt(spec, progress)  # before the worker is up: the user waits for that too
         self._hand_over(attempt, self._rested() or _Worker(self._runner, self._threads))
 
@@ -127,21 +66,26 @@ class WorkerPool:
             worker.connection.send(attempt.spec)
 
     def poll(self, seconds: float) -> list[TrialResult]:
-        if not self._busy:
+        """Hear what the workers say within `seconds`, and give the results among it."""
+        if not self._busy and not self._ended:
             time.sleep(seconds)
             return []
-        ready = wait([worker.connection for worker in self._busy], seconds)
-        heard = [self._hear(worker) for worker in list(self._busy) if worker.connection in ready]
-        return [result for result in heard if result is not None]
+        ready = wait([worker.connection for worker in self._busy], 0 if self._ended else seconds)
+        for worker in [worker for worker in self._busy if worker.connection in ready]:
+            self._hear(worker)
+        ended, self._ended = self._ended, []
+        return ended
 
     def abort(self) -> list[TrialResult]:
-        busy, idle = self._busy, self._idle
-        self._busy, self._idle = [], []
+        """Kill all workers; give what had ended, and `interrupted` for the rest."""
+        ended, busy, idle = self._ended, self._busy, self._idle
+        self._ended, self._busy, self._idle = [], [], []
         for worker in idle:
             worker.kill()
-        return [worker.kill() or worker.attempt.stopped("interrupted", INTERRUPTED) for worker in busy]
+        return ended + [worker.kill() or worker.attempt.stopped("interrupted", INTERRUPTED) for worker in busy]
 
     def close(self) -> None:
+        """Let idle workers end by themselves, and kill the others."""
         for worker in self._idle:
             worker.connection.close()  # its next recv() ends it
         for worker in self._idle:
@@ -157,42 +101,45 @@ class WorkerPool:
             worker.kill()
         return None
 
-    def _hear(self, worker: _Worker) -> TrialResult | None:
-        """One message of a worker; a trial's result if it was that."""
+    def _hear(self, worker: _Worker) -> None:
+        """Act on one message of a worker, or on its end."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            return self._bury(worker)
+            self._bury(worker)
+            return
         if isinstance(message, Ready):
             worker.ready = True
         elif isinstance(message, Begun):
             worker.begun = True
-        elif isinstance(message, News):
+        elif isinstance(message, Advanced):
             worker.attempt.progress(message.step, message.steps, message.loss)
         else:
-            self._busy.remove(worker)
-            self._idle.append(worker)
-            worker.rested = True
+            self._rest(worker)
             if isinstance(message, Raised):
                 raise message.rebuilt()
             assert isinstance(message, TrialResult)
-            return message
-        return None
+            self._ended.append(message)
 
-    def _bury(self, worker: _Worker) -> TrialResult | None:
-        """The failed trial of a lost worker; None if another worker can still try."""
+    def _rest(self, worker: _Worker) -> None:
+        self._busy.remove(worker)
+        self._idle.append(worker)
+        worker.rested = True
+
+    def _bury(self, worker: _Worker) -> None:
+        """Record the trial of a lost worker as failed, or give it to another worker that can still try."""
         self._busy.remove(worker)
         worker.kill()
         if worker.rested and not worker.begun:  # it was lost between two trials, not by this one
             self._hand_over(worker.attempt, _Worker(self._runner, self._threads))
-            return None
+            return
         code = worker.process.exitcode
         if not worker.ready and code is not None and code >= 0:
             raise IntrinsicError(
                 f"a worker process ended before its first trial (exit code {code}, its own message is above); "
                 f"if that speaks of starting workers: {GUARD}"
             )
-        return worker.attempt.stopped("failed", f"the worker process was lost ({_cause(code)})")
+        self._ended.append(worker.attempt.stopped("failed", f"the worker process was lost ({_cause(code)})"))
 
 
 class _Worker:
@@ -224,7 +171,7 @@ class _Worker:
 
 
 def available_cores() -> int:
-    """Cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

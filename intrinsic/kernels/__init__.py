@@ -1,4 +1,4 @@
-"""How a projection is computed fast: which kernels serve a tensor.
+"""The fast ways to compute a projection, and the choice of the kernels that serve a tensor.
 
 `reference` is plain torch, runs on every device and is the oracle; what is in COMPILED gives the same P faster.
 INTRINSIC_KERNELS in the environment, or the context manager `only(name)`, leaves one backend and the reference.
@@ -32,10 +32,11 @@ COMPILED = {
     "numba": ("cpu", "intrinsic.kernels.cpu"),
     "triton": ("cuda", "intrinsic.kernels.gpu"),
 }
-"""Backend -> (the type of device it is for, its module); the first that serves is taken. One chosen by name is asked
-for every device: Triton's interpreter serves a CPU's tensors."""
+"""The compiled backends by name: the type of device that each is for, and its module; the first that serves is taken.
+One chosen by name is asked for every device: Triton's interpreter serves a CPU's tensors."""
 
 BACKENDS = ("auto", "reference", *COMPILED)
+"""The choices for INTRINSIC_KERNELS and :func:`only`."""
 _choice = os.environ.get("INTRINSIC_KERNELS") or "auto"
 if _choice not in BACKENDS:
     raise UnknownName("kernel backend in INTRINSIC_KERNELS", _choice, BACKENDS)
@@ -54,7 +55,7 @@ def find(operation: str, device: torch.device, dtype: torch.dtype) -> Callable[.
 
 @cache
 def _load(module: str) -> Any:
-    """A backend; None where what it is written in is not installed."""
+    """The backend in a module; None where the compiler that it needs is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -65,7 +66,10 @@ def _load(module: str) -> Any:
 
 @contextmanager
 def only(backend: str) -> Iterator[None]:
-    """Use one backend inside the block, and the reference for what it does not serve; for tests and comparisons."""
+    """Use one backend inside the block, and the reference for what it does not serve; for tests and comparisons.
+
+    Raises UnknownName for a name that is not in BACKENDS.
+    """
     global _choice
     if backend not in BACKENDS:
         raise UnknownName("kernel backend", backend, BACKENDS)
@@ -77,7 +81,7 @@ def only(backend: str) -> Iterator[None]:
 
 
 def words(seed: int, key: int, stream: int, start: int, count: int, device: torch.device) -> Tensor:
-    """Words start ... start + count - 1 of a stream (word i: lane i mod 4 of counter i div 4). -> [count] int64."""
+    """The words start ... start + count - 1 of a stream (word i: lane i mod 4 of counter i div 4). -> [count] int64."""
     compiled = find("words", device, torch.int64)
     if compiled is None:
         from intrinsic.kernels import reference
@@ -96,7 +100,10 @@ def gaussian_matrix(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Standard gaussians of 65536 levels: entry e, counted from `start`, is half e mod 2 of word e div 2."""
+    """A matrix of standard gaussians of 65536 levels, of shape `shape`.
+
+    Entry e, counted from `start`, is half e mod 2 of word e div 2.
+    """
     compiled = find("gaussians", device, dtype)
     if compiled is not None:
         made: Tensor = compiled(seed, key, stream, start, shape[0] * shape[1])
@@ -110,7 +117,7 @@ def gaussian_matrix(
 
 
 def fwht_(x: Tensor) -> Tensor:
-    """Walsh-Hadamard transform of each row, in place: y_i = sum_j (-1)^popcount(i & j) x_j, not normalised.
+    """Apply the Walsh-Hadamard transform to each row, in place: y_i = sum_j (-1)^popcount(i & j) x_j, not normalised.
 
     x [..., p], p a power of two, float32 or float64, contiguous -> x. Every backend gives the same bits. Autograd
     does not see it: it is its own adjoint, so that the gradient is transformed likewise.

@@ -1,4 +1,4 @@
-"""How the CPU backends cut a tensor into chunks for threads: by its shape alone, as the bits of a sum depend on it."""
+"""The chunks of a tensor for threads on the CPU: chosen by its shape alone, as the bits of a sum depend on them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ ROWS_A_UNIT = 1024
 CHUNK_ROWS = 1 << 16
 """Rows that a thread takes at a time: enough to hide what taking costs."""
 _MOST_SUMS, _LEAST_UNITS = 32, 8
-"""At most so many partial sums of P^T g for one tensor, and none over fewer units: each holds d float64 numbers."""
+"""The most partial sums of P^T g for one tensor, and the least units in one: each holds d float64 numbers."""
 
 
 def forward_size(unit: int) -> int:
-    """Units of `unit` rows in a chunk whose results stand apart."""
+    """The number of units of `unit` rows in a chunk of P theta."""
     return max(1, CHUNK_ROWS // unit)
 
 
 def adjoint_size(n: int, unit: int) -> int:
-    """Units of `unit` rows in a chunk that is summed by itself."""
+    """The number of units of `unit` rows in a chunk of P^T g, g of n entries, that is summed by itself."""
     sums = max(1, min(_MOST_SUMS, n // max(CHUNK_ROWS, _LEAST_UNITS * unit)))
     units = -(-n // unit)
     return -(-units // sums)

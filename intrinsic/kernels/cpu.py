@@ -1,6 +1,6 @@
 """The kernels on CPU, compiled by numba: randomness is made in the loop, nothing is stored.
 
-For what `native` does not serve: float64, and machines on which it could not be built.
+They serve what `native` does not: float64, and machines on which it could not be built.
 
 Work is cut into chunks of blocks (or rows) that threads take in turn; numba releases the interpreter lock, so
 plain Python threads suffice, as many as torch.get_num_threads() allows. Forward results are written to
@@ -67,7 +67,7 @@ def _words(out, start, k0, k1, stream, key0, key1):  # type: ignore[no-untyped-d
 
 @_jit
 def _block_words(w, j, k0, k1, key0, key1):  # type: ignore[no-untyped-def]
-    """Fastfood's words of block j: lane l of counter j q + i stands at l q + i."""
+    """Fill w with Fastfood's words of block j: lane l of counter j q + i stands at l q + i."""
     p = w.size
     if p < 4:
         a, b, _, _ = _philox(np.uint64(j), k0, k1, np.uint32(VALUES), key0, key1)
@@ -111,7 +111,7 @@ def _block_permutation(pi, j, k0, k1, key0, key1):  # type: ignore[no-untyped-de
 
 @_jit
 def _radix16(x):  # type: ignore[no-untyped-def]
-    """Stages h = 1, 2, 4, 8 on sixteen neighbours at once."""
+    """Apply stages h = 1, 2, 4, 8 to sixteen neighbours at once."""
     for base in range(0, x.size, 16):
         y = x[base : base + 16]
         for h in (1, 2, 4, 8):
@@ -231,7 +231,7 @@ def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def words(seed: int, key: int, stream: int, start: int, count: int) -> Tensor:
-    """As `reference.words`, on CPU."""
+    """The words of a stream, as `reference.words`, on the CPU.  -> [count] int64"""
     skip = start % 4
     out = np.empty(-(-(skip + count) // 4) * 4, np.uint32)
     k0, k1, key0, key1 = _split(seed, key)
@@ -240,7 +240,7 @@ def words(seed: int, key: int, stream: int, start: int, count: int) -> Tensor:
 
 
 def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
-    """As `reference.fastfood_forward`, bit for bit."""
+    """W of each piece by Fastfood, bit for bit as the reference."""
     p, source = block_size(theta.numel()), theta.numpy()
 
     def shift(piece: Piece) -> Tensor:
@@ -255,7 +255,10 @@ def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[
 
 
 def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
-    """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed."""
+    """Fastfood's P(key)^T g for each g; as the reference but for the order in which blocks are summed.
+
+    -> [len(grads), dim]
+    """
     p = block_size(dim)
 
     def pulled(grad: Tensor, key: int) -> Tensor:
@@ -266,7 +269,7 @@ def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], di
 
 
 def hashed_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
-    """P theta with one signed entry a row, bit for bit as the reference."""
+    """W of each piece for P with one signed entry a row, bit for bit as the reference."""
     source = theta.numpy()
 
     def shift(piece: Piece) -> Tensor:
@@ -280,7 +283,7 @@ def hashed_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Te
 
 
 def hashed_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
-    """P^T g with one signed entry a row, summed in float64.  -> [len(grads), d]"""
+    """The products P(key)^T g with one signed entry a row, summed in float64.  -> [len(grads), dim]"""
 
     def pulled(grad: Tensor, key: int) -> Tensor:
         args, source = _split(seed, key), grad.numpy()
@@ -313,7 +316,7 @@ def _fastfood_args(like: Tensor, seed: int, key: int, p: int, d: int) -> tuple[A
 
 
 def _summed(grad: Tensor, dim: int, unit: int, work: Callable[[Array, int, int], None]) -> Tensor:
-    """Sum work over the chunks of grad's units of `unit` rows into [d]."""
+    """The sum of `work` over the chunks of grad's units of `unit` rows.  -> [dim]"""
     units, size = -(-grad.numel() // unit), chunks.adjoint_size(grad.numel(), unit)
     totals = np.zeros((-(-units // size), dim), np.float64)
     _each_chunk(units, size, lambda a, b: work(totals[a // size], a, b))
@@ -321,7 +324,7 @@ def _summed(grad: Tensor, dim: int, unit: int, work: Callable[[Array, int, int],
 
 
 def _each_chunk(units: int, size: int, work: Callable[[int, int], None]) -> None:
-    """work(first, last) over chunks of `size` units, on torch's number of threads."""
+    """Call work(first, last) for chunks of `size` units, on torch's number of threads."""
     threads = torch.get_num_threads()
     starts = range(0, units, size)
     if threads == 1 or len(starts) == 1:
@@ -334,5 +337,5 @@ def _each_chunk(units: int, size: int, work: Callable[[int, int], None]) -> None
 
 @cache
 def _pool(pid: int, threads: int) -> ThreadPoolExecutor:
-    """One pool a process (a fork inherits no threads) and thread count."""
+    """The pool of threads, one for each process (a fork inherits no threads) and thread count."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"intrinsic-{pid}")

@@ -22,12 +22,13 @@ import torch
 from intrinsic.errors import UnknownName
 
 INSTRUCTION_SETS = ("avx512", "avx512-loads", "avx2", "avx2-loads", "plain")
-"""With `-loads`: the same without gathers, which microcode has made slow on some processors."""
+"""The instruction sets that kernels are compiled for; `-loads`: without gathers, which microcode has made slow on some
+processors."""
 
 _forced: str | None = None
 _in_child = False
-"""After a fork torch's threads are gone, though its OpenMP runtime may not know; dispatch.c looks after forks that
-come later than its first use."""
+"""Whether this process is a fork: torch's threads are gone then, though its OpenMP runtime may not know. dispatch.c
+looks after forks that come later than its first use."""
 
 
 def _after_fork() -> None:
@@ -161,8 +162,8 @@ def _fits(library: Any) -> bool:
 
 
 def _torchs_threads() -> int | None:
-    """Address of what runs a function on the threads of torch's OpenMP runtime (libgomp's interface, which LLVM's and
-    Intel's have too); None where torch brings no such runtime, and the kernels then make threads of their own."""
+    """The address of the call that runs a function on the threads of torch's OpenMP runtime (libgomp's interface, which
+    LLVM's and Intel's have too); None where torch brings no such runtime: the kernels then make their own threads."""
     folder = Path(torch.__file__).parent / "lib"
     for path in (path for name in ("gomp", "iomp", "omp") for path in folder.glob(f"lib{name}*")):
         with suppress(OSError, AttributeError):  # no library, or another's
@@ -197,7 +198,10 @@ def _lookup_seconds(name: str) -> float:
 
 @contextmanager
 def only_instructions(name: str) -> Iterator[None]:
-    """Use one instruction set's kernels inside the block; for tests and comparisons."""
+    """Use one instruction set's kernels inside the block; for tests and comparisons.
+
+    Raises UnknownName for one that is not available.
+    """
     global _forced
     if name not in available():
         raise UnknownName("instruction set", name, available())
@@ -214,7 +218,10 @@ def chosen() -> Any:
 
 
 def run(kernel: int, job: Job | Fill | Transform, chunks: int) -> None:
-    """Call a kernel on the job's chunks 0 ... chunks - 1, which torch's number of threads take in turn."""
+    """Call a kernel on the job's chunks 0 ... chunks - 1, which torch's number of threads take in turn.
+
+    Raises MemoryError where there is none for the kernels' scratch.
+    """
     job.chunk_count, job.next = chunks, 0
     threads = min(torch.get_num_threads(), chunks)
     if _library().intrinsic_run(kernel, ctypes.addressof(job), threads) != 0:

@@ -1,4 +1,4 @@
-"""Memory for weights: fresh pages are dearer than the kernels that fill them.
+"""Memory for weights, taken from weights that are gone: fresh pages take longer than the kernels that fill them.
 
 What the C library gets back from a dead tensor it may hand to the system, always so from 32 MiB on, and the next tensor
 gets pages that the system must first clear: for 90 MB about as much time as hashed takes to fill them. Inside
@@ -21,16 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 FRESH_FLOATS = 1 << 15
-"""From here on, 128 KiB, the C library may give memory back to the system."""
+"""The least size, 128 KiB, from which the C library may give memory back to the system."""
 T = TypeVar("T", np.float32, np.float64)
 _LINE = 64  # bytes of a line of the cache
 
 _lock = threading.RLock()
-"""Weights may be made and die in any thread. Re-entrant: a garbage collection inside may give memory back."""
+"""The lock of what follows: weights are made and die in any thread. Re-entrant, as a garbage collection inside may give
+memory back."""
 
 
 def _new_lock() -> None:
-    """In a forked child nobody is left who could open a lock that another thread held."""
+    """Replace the lock in a forked child, where nobody is left who could open one that another thread held."""
     global _lock
     _lock = threading.RLock()
 
@@ -44,7 +45,7 @@ _spare: list[NDArray[np.float32]] = []
 
 @contextmanager
 def recycled() -> Iterator[None]:
-    """Inside the block the memory of tensors made by `empty` that die serves those of the same size made next."""
+    """Let the memory of tensors made by `empty` that die inside the block serve those of the same size made next."""
     global _depth
     with _lock:
         _depth += 1
@@ -58,7 +59,7 @@ def recycled() -> Iterator[None]:
 
 
 def empty(n: int) -> Tensor:
-    """Uninitialised float32 [n] on the CPU, at the start of a line of the cache."""
+    """An uninitialised float32 tensor [n] on the CPU, at the start of a line of the cache."""
     if n < FRESH_FLOATS:
         return torch.empty(n)
     memory = _taken(n + _LINE // 4)
@@ -68,7 +69,7 @@ def empty(n: int) -> Tensor:
 
 
 def zeros(rows: int, columns: int) -> NDArray[np.float64]:
-    """[rows, columns], at the start of a line of the cache. Of NumPy: torch would wake its threads for it."""
+    """Zeros [rows, columns], at the start of a line of the cache, made by NumPy: torch would wake its threads."""
     return _aligned(np.zeros(rows * columns + _LINE // 8), rows * columns).reshape(rows, columns)
 
 

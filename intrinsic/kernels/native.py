@@ -25,10 +25,10 @@ _OPERATIONS = (
     *("gaussians", "fwht_"),
 )
 _LEAST_BLOCK = 128
-"""Of Fastfood; smaller ones have kernels of their own, which take as many at once as fill a unit. The kernels hold the
-rounds of `reference.permutation_rounds`, which change at this size too."""
+"""The least block p of Fastfood's kernels; smaller ones have kernels of their own, which take as many at once as fill a
+unit. The kernels hold the rounds of `reference.permutation_rounds`, which change at this size too."""
 _TOTALS = 1 << 25
-"""Partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
+"""The most partial sums held at once, in float64 numbers; a group that needs more goes in parts."""
 
 
 def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
@@ -40,7 +40,7 @@ def serves(operation: str, device: torch.device, dtype: torch.dtype) -> bool:
 
 
 def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
-    """As `reference.fastfood_forward`, bit for bit, with W_0 and lambda in the same pass."""
+    """W of each piece by Fastfood, bit for bit as the reference, with W_0 and lambda in the same pass."""
     p = block_size(theta.numel())
     padded = torch.zeros(p)
     padded[: theta.numel()] = theta
@@ -51,8 +51,10 @@ def fastfood_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[
 
 
 def fastfood_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
-    """P(key)^T g for each g, [len(grads), d]; as the reference but for the order in which blocks are summed and where a
-    block's scale is multiplied in."""
+    """Fastfood's P(key)^T g for each g.  -> [len(grads), dim]
+
+    As the reference but for the order in which blocks are summed and where a block's scale is multiplied in.
+    """
     p = block_size(dim)
     job = _fastfood_job(seed, dim, p)
     if p < _LEAST_BLOCK:
@@ -68,20 +70,20 @@ def _fastfood_job(seed: int, dim: int, p: int) -> Job:
 
 
 def hashed_forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
-    """P theta with one signed entry a row, bit for bit as the reference, with W_0 and lambda in the same pass."""
+    """W of each piece for P with one signed entry a row, bit for bit as the reference, in one pass."""
     job = Job(seed=seed, dim=theta.numel(), stride=theta.numel())
     return _forward(library.chosen().hashed_forward, theta, ROWS_A_UNIT, pieces, job)
 
 
 def hashed_adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
-    """P^T g with one signed entry a row, summed in float64.  -> [len(grads), d]"""
+    """The products P(key)^T g with one signed entry a row, summed in float64.  -> [len(grads), dim]"""
     return _adjoint(library.chosen().hashed_adjoint, grads, keys, ROWS_A_UNIT, Job(seed=seed, dim=dim, stride=dim))
 
 
 def sparse_forward(
     theta: Tensor, seed: int, pieces: Sequence[Piece], thresholds: Tensor, magnitude: Tensor
 ) -> list[Tensor]:
-    """P theta with a few entries +-magnitude a row, bit for bit as the reference."""
+    """W of each piece for P with a few entries +-magnitude a row, bit for bit as the reference."""
     words = thresholds.numpy().astype(np.uint32)
     job = _sparse_job(seed, theta.numel(), words, magnitude)
     return _forward(library.chosen().sparse_forward, theta, ROWS_A_UNIT, pieces, job)
@@ -90,7 +92,7 @@ def sparse_forward(
 def sparse_adjoint(
     grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int, thresholds: Tensor, magnitude: Tensor
 ) -> Tensor:
-    """P^T g with a few entries +-magnitude a row, summed in float64.  -> [len(grads), d]"""
+    """The products P(key)^T g with a few entries +-magnitude a row, summed in float64.  -> [len(grads), dim]"""
     words = thresholds.numpy().astype(np.uint32)
     return _adjoint(library.chosen().sparse_adjoint, grads, keys, ROWS_A_UNIT, _sparse_job(seed, dim, words, magnitude))
 
@@ -125,7 +127,7 @@ def _forward(kernel: int, theta: Tensor, unit: int, pieces: Sequence[Piece], job
 
 
 def _adjoint(kernel: int, grads: Sequence[Tensor], keys: Sequence[int], unit: int, job: Job, apart: int = 1) -> Tensor:
-    """apart: how many sums of each number a chunk has, side by side."""
+    """The products P(key)^T g; apart: how many sums of each number a chunk has, side by side."""
     pulled = torch.empty(len(grads), job.dim)
     first, held = 0, 0
     for i, grad in enumerate(grads):
@@ -174,7 +176,7 @@ def gaussians(seed: int, key: int, stream: int, start: int, count: int) -> Tenso
 
 
 def fwht_(x: Tensor) -> Tensor:
-    """Walsh-Hadamard transform of each row, in place, bit for bit as `reference.fwht`.  x [rows, p] float32."""
+    """Apply the Walsh-Hadamard transform to each row of x [rows, p] float32, in place, bit for bit as the reference."""
     rows, p = x.shape
     kernels, threads = library.chosen(), torch.get_num_threads()
     parts = kernels.column_rows(p)
@@ -195,8 +197,8 @@ def fwht_(x: Tensor) -> Tensor:
 
 
 _ALONE = 1 << 19
-"""Floats that one thread transforms before a second is awake: a Xeon takes 0.34 ms for 2^19 either way."""
+"""The floats that one thread transforms before a second is awake: a Xeon takes 0.34 ms for 2^19 either way."""
 _LEAF_FLOATS = 1 << 14
-"""Floats a chunk of short rows."""
+"""The floats in a chunk of short rows."""
 _TILE = 2048
-"""TILE in fwht.h, of which a chunk of columns must be a multiple."""
+"""The columns, TILE in fwht.h, of which a chunk must be a multiple."""

@@ -1,4 +1,4 @@
-"""What a projection hands to its kernels: tensors that one theta moves, several at a time."""
+"""The pieces that a projection hands to its kernels: tensors that one theta moves, several at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """W = W_0 + lambda P(key) theta for one tensor of n entries.
+    """One tensor of n entries to be made: W = W_0 + lambda P(key) theta.
 
     W_0 is `start` (None: zeros), lambda `scale` (None: 1). Products and sums are rounded one by one, in theta's
     precision, and W once more to that of W_0.
@@ -19,11 +19,12 @@ class Piece:
     key: int
     n: int
     start: Tensor | None = None
+    """W_0, on theta's device."""
     scale: Tensor | None = None
-    """One number, on theta's device."""
+    """lambda: one number, on theta's device."""
 
     def moved(self, shift: Tensor) -> Tensor:
-        """W, from shift = P theta [n]; writes over shift."""
+        """W made of shift = P theta [n], which is written over."""
         if self.scale is not None:
             shift.mul_(self.scale)
         if self.start is None:

@@ -1,4 +1,4 @@
-"""Which processor this is: what a time, and the order of a sum, depend on."""
+"""The name of the processor, on which times and the order of a sum depend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def processor() -> str:
-    """Its name as the system tells it."""
+    """The processor's name, as the system tells it."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")

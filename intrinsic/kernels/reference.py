@@ -11,7 +11,8 @@ from torch import Tensor
 from intrinsic.kernels import tables
 from intrinsic.seeds import M0, M1, MASK32, ROUNDS, W0, W1
 
-VALUES, PERMUTATION = 0, 1  # streams of Fastfood
+VALUES, PERMUTATION = 0, 1
+"""The streams of Fastfood's words and of its permutations."""
 
 
 def philox(index: Tensor, seed: int, key: int, stream: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -35,7 +36,7 @@ def philox(index: Tensor, seed: int, key: int, stream: int) -> tuple[Tensor, Ten
 
 
 def words(seed: int, key: int, stream: int, start: int, count: int, device: torch.device) -> Tensor:
-    """Words start .. start + count - 1 of a stream: word i is lane i mod 4 of counter i div 4.  -> [count] int64."""
+    """The words start ... start + count - 1 of a stream (word i: lane i mod 4 of counter i div 4).  -> [count] int64"""
     first, last = start // 4, (start + count - 1) // 4
     index = torch.arange(first, last + 1, device=device)
     flat = torch.stack(philox(index, seed, key, stream), dim=-1).flatten()
@@ -43,7 +44,7 @@ def words(seed: int, key: int, stream: int, start: int, count: int, device: torc
 
 
 def fwht(x: Tensor) -> Tensor:
-    """Walsh-Hadamard transform of each row, entries +-1, not normalised.  x [rows, p], p a power of two -> [rows, p].
+    """The Walsh-Hadamard transform of each row, not normalised.  x [rows, p], p a power of two -> [rows, p].
 
     Stages run from neighbours outwards (h = 1, 2, 4, ...): the fast kernels keep this order, so that they
     agree with this one to the last bit.
@@ -57,15 +58,15 @@ def fwht(x: Tensor) -> Tensor:
     return x
 
 
-def block_size(subspace_dim: int) -> int:
-    """p = 2^ceil(log2 d)."""
-    return 1 << (subspace_dim - 1).bit_length()
+def block_size(dim: int) -> int:
+    """The length p = 2^ceil(log2 d) of Fastfood's blocks, d = dim."""
+    return 1 << (dim - 1).bit_length()
 
 
 def fastfood_words(seed: int, key: int, p: int, blocks: int, device: torch.device) -> Tensor:
-    """One word an element: that of element i of block j is lane i div q of counter j q + i mod q, q = max(1, p/4).
+    """The words of Fastfood, one an element.  -> [blocks, p] int64
 
-    -> [blocks, p] int64.
+    That of element i of block j is lane i div q of counter j q + i mod q, q = max(1, p/4).
     """
     q = max(1, p // 4)
     index = torch.arange(blocks * q, device=device)
@@ -74,12 +75,12 @@ def fastfood_words(seed: int, key: int, p: int, blocks: int, device: torch.devic
 
 
 def permutation_rounds(p: int) -> int:
-    """Rounds after which pairs (pi(i), pi(j)) pass chi-square tests over 20000 blocks: small p mix slower."""
+    """The rounds after which pairs (pi(i), pi(j)) pass chi-square tests over 20000 blocks: small p mix slower."""
     return 4 if p >= 128 else 8
 
 
 def permutations(seed: int, key: int, p: int, blocks: int, device: torch.device) -> Tensor:
-    """pi of each block, [blocks, p] int64: see `intrinsic.projections.fastfood`."""
+    """The permutation pi of each block, [blocks, p] int64: see `intrinsic.projections.fastfood`."""
     k = p.bit_length() - 1
     shift = max(1, (k + 1) // 2)
     w = words(seed, key, PERMUTATION, 0, 16 * blocks, device).view(blocks, 16, 1)
@@ -91,7 +92,7 @@ def permutations(seed: int, key: int, p: int, blocks: int, device: torch.device)
 
 
 def fastfood_parts(seed: int, key: int, d: int, n: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """(B, G, S, pi) of all blocks, each [blocks, p]; the block's scale is inside S."""
+    """The parts (B, G, S, pi) of all blocks, each [blocks, p]; the block's scale is inside S."""
     p = block_size(d)
     blocks = -(-n // p)
     w = fastfood_words(seed, key, p, blocks, device)
@@ -106,7 +107,7 @@ def fastfood_parts(seed: int, key: int, d: int, n: int, device: torch.device, dt
 
 
 def fastfood_forward(theta: Tensor, parts: tuple[Tensor, ...], n: int) -> Tensor:
-    """S H G Pi H B theta.  theta [d] -> [n]."""
+    """The product S H G Pi H B theta.  theta [d] -> [n]."""
     sign, gauss, spread, pi = parts
     padded = torch.nn.functional.pad(theta, (0, sign.shape[1] - theta.numel()))
     u = fwht(sign * padded).gather(1, pi)
@@ -114,7 +115,7 @@ def fastfood_forward(theta: Tensor, parts: tuple[Tensor, ...], n: int) -> Tensor
 
 
 def fastfood_adjoint(grad: Tensor, parts: tuple[Tensor, ...], d: int) -> Tensor:
-    """B H Pi^T G H S grad, summed over the blocks in float64.  grad [n] -> [d]."""
+    """The product B H Pi^T G H S grad, summed over the blocks in float64.  grad [n] -> [d]."""
     sign, gauss, spread, pi = parts
     padded = torch.nn.functional.pad(grad, (0, sign.numel() - grad.numel())).view_as(sign)
     v = gauss * fwht(spread * padded)
@@ -125,6 +126,6 @@ def fastfood_adjoint(grad: Tensor, parts: tuple[Tensor, ...], d: int) -> Tensor:
 def hashed_parts(
     seed: int, key: int, d: int, n: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """(column [n] int64, sign [n]) of the one entry of each row: see `intrinsic.projections.hashed`."""
+    """The column [n] int64 and sign [n] of the one entry of each row: see `intrinsic.projections.hashed`."""
     w = words(seed, key, VALUES, 0, n, device)
     return ((w & 0x7FFFFFFF) * d) >> 31, (1 - 2 * (w >> 31)).to(dtype)

@@ -20,17 +20,18 @@ from scipy import special
 from torch import Tensor
 
 FIXED_POINT = 2**16
+"""The units of the tables in one: they hold whole multiples of 2^-16."""
 
 
 @cache
 def gaussian(bits: int) -> NDArray[np.int64]:
-    """Standard normal quantiles, 2^bits of them, in units of 2^-16."""
+    """The 2^bits standard normal quantiles, in units of 2^-16."""
     return _fixed(special.ndtri(_levels(bits)))
 
 
 @cache
 def chi(dof: int, bits: int = 12) -> NDArray[np.int64]:
-    """Quantiles of chi(dof) / sqrt(dof), 2^bits of them, in units of 2^-16."""
+    """The 2^bits quantiles of chi(dof) / sqrt(dof), in units of 2^-16."""
     return _fixed(np.sqrt(2 * special.gammaincinv(dof / 2, _levels(bits)) / dof))
 
 
@@ -45,13 +46,13 @@ def _fixed(quantiles: NDArray[np.float64]) -> NDArray[np.int64]:
 
 @cache
 def gaussian_tensor(bits: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """gaussian(bits) in its true unit, on a device."""
+    """The table gaussian(bits) in its true unit, on a device.  -> [2^bits]"""
     return _tensor(gaussian(bits), device, dtype)
 
 
 @cache
 def chi_tensor(dof: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """chi(dof) in its true unit, on a device."""
+    """The table chi(dof) in its true unit, on a device.  -> [4096]"""
     return _tensor(chi(dof), device, dtype)
 
 

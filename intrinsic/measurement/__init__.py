@@ -26,28 +26,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import fmean, stdev
 
 from intrinsic.errors import SpecError
 from intrinsic.executor.attempt import Runner
-from intrinsic.executor.workers import make_executor
+from intrinsic.executor.base import Executor
 from intrinsic.measurement.campaign import Campaign
-from intrinsic.measurement.chance import check_direction, near_chance
-from intrinsic.measurement.checks import check_bracket, check_settings
+from intrinsic.measurement.chance import near_chance
+from intrinsic.measurement.checks import check_bracket, check_direction, check_settings
 from intrinsic.measurement.estimate import Estimate, estimate
-from intrinsic.measurement.events import News, OnNews, SearchState, TargetKnown, TrialNews
-from intrinsic.measurement.plan import Plan, Role, answer, signed, signed_score, unsigned
+from intrinsic.measurement.events import MeasureEvent, OnMeasureEvent, SearchState, TargetKnown, TrialEvent
+from intrinsic.measurement.planned import MeasureTrial, Purpose, row
 from intrinsic.measurement.rates import choose_rate
+from intrinsic.measurement.scores import signed, signed_score, unsigned
+from intrinsic.measurement.trials import opened
 from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
 from intrinsic.search import Ask, Target, dimensions, make_target, search
 from intrinsic.search.rates import RateInUse
 from intrinsic.spec import MeasureSpec
 from intrinsic.store import Store
 
-__all__ = ["Estimate", "News", "SearchState", "TargetKnown", "TrialNews", "estimate", "measure"]
+__all__ = ["Estimate", "MeasureEvent", "SearchState", "TargetKnown", "TrialEvent", "estimate", "measure"]
 
 
 @dataclass
@@ -66,13 +67,15 @@ def measure(
     output_dir: str | os.PathLike[str],
     *,
     jobs: int = 1,
-    on_event: OnNews | None = None,
+    executor: str | Executor | None = None,
+    on_event: OnMeasureEvent | None = None,
     runner: Runner | None = None,
     command: str | None = None,
 ) -> MeasureResult:
     """Find d90 of a model on a task; write result.json into output_dir, where all trials are kept.
 
-    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes. `on_event` hears
+    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes; `executor` says where
+    instead: a name in intrinsic.executor.base.EXECUTORS, or an executor, which stays open. `on_event` hears
     what happens (`intrinsic.measurement.events`). `runner` stands in for intrinsic.trial.run_trial; `command` is what
     the result names as the way to get it again.
 
@@ -82,18 +85,18 @@ def measure(
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
-    with Store(output_dir) as store, closing(make_executor(jobs, runner)) as executor:
+    with Store(output_dir) as store, opened(executor, jobs, runner) as place:
         if runner is None and not store.measured(spec.id):  # a finished measurement is repeated without its model
             from intrinsic.trial import check_trial
 
             check_settings(spec)
             check_bracket(spec, check_trial)
-        campaign = Campaign(spec, store, executor, on_event)
+        campaign = Campaign(spec, store, place, on_event)
         findings = _investigate(campaign)
         result = MeasureResult(
             run=MeasureRun(measure_id=spec.id, spec=spec, command=again, started=started),
             result=_outcome(campaign, findings),
-            meta=campaign.meta(),
+            meta=campaign.trials.meta(),
         )
         store.put_measurement(result)
     return result
@@ -102,10 +105,11 @@ def measure(
 def _investigate(campaign: Campaign) -> _Findings:
     findings = _Findings()
     scores = _baseline(campaign, findings)
-    facts = campaign.facts()
-    check_direction(campaign.spec, facts)
+    facts = campaign.trials.facts()
+    check_direction(campaign.spec.target, str(facts.metric), facts.higher_is_better)
     if not scores and campaign.spec.target.kind != "global":
-        findings.search = _no_baseline(campaign.spec, campaign.why_no_score())
+        why = f"no trial of full fine-tuning gave a score; {campaign.trials.how_the_first_ended()}"
+        findings.search = _no_baseline(campaign.spec, why)
         return findings
     try:
         chance = signed(facts, facts.chance or 0.0)
@@ -127,11 +131,11 @@ def _baseline(campaign: Campaign, findings: _Findings) -> list[float]:
     spec = campaign.spec
     choice = choose_rate(
         spec.baseline_rates,
-        lambda rates: campaign.answers([Plan("baseline-rate", 0, rate) for rate in rates]),
+        lambda rates: campaign.trials.answers([MeasureTrial("baseline-rate", 0, rate) for rate in rates]),
         "baseline",
     )
     findings.warnings += choice.warnings
-    results = campaign.run([Plan("baseline", seed, choice.rate) for seed in range(spec.baseline_seeds)])
+    results = campaign.trials.run([MeasureTrial("baseline", seed, choice.rate) for seed in range(spec.baseline_seeds)])
     ended = [result.train for result in results if signed_score(result) is not None]
     if len(ended) < len(results):
         findings.warnings.append(f"{len(results) - len(ended)} of {len(results)} baseline trials gave no score")
@@ -151,7 +155,7 @@ def _subspace_rate(campaign: Campaign, findings: _Findings, facts: TrialTrain) -
     d = round((dims[0] * dims[-1]) ** 0.5)
     choice = choose_rate(
         campaign.spec.subspace_rates,
-        lambda rates: campaign.answers([Plan("subspace-rate", 0, rate, d) for rate in rates]),
+        lambda rates: campaign.trials.answers([MeasureTrial("subspace-rate", 0, rate, d) for rate in rates]),
         "subspace",
     )
     findings.rate = choice.rate
@@ -164,23 +168,22 @@ def _search(campaign: Campaign, findings: _Findings) -> SearchResult:
     rate, target = findings.rate, findings.target
     assert rate is not None
     assert target is not None
-    use = RateInUse(campaign.spec.search.seeds)
+    use = RateInUse()
 
     def evaluate(asks: Sequence[Ask]) -> list[float | None]:
-        plans = [_plan(ask, rate, "guard" if use.guards(ask) else "search") for ask in asks]
-        return [answer(result) for result in campaign.run(plans)]
+        return campaign.trials.answers([_trial(ask, rate, "guard" if use.guards(ask) else "search") for ask in asks])
 
-    return unsigned(search(evaluate, target, campaign.spec.search), campaign.facts())
+    return unsigned(search(evaluate, target, campaign.spec.search), campaign.trials.facts())
 
 
-def _plan(ask: Ask, rate: float, role: Role) -> Plan:
-    return Plan(role, ask.seed, rate * ask.rate_factor, ask.d, ask.rate_factor)
+def _trial(ask: Ask, rate: float, purpose: Purpose) -> MeasureTrial:
+    return MeasureTrial(purpose, ask.seed, rate * ask.rate_factor, ask.d, ask.rate_factor, ask.first_look)
 
 
 def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
-    facts, found = campaign.facts(), findings.search
+    facts, found, results = campaign.trials.facts(), findings.search, campaign.trials.results
     assert found is not None
-    trials = [r for r in campaign.results if r.run.spec.method.name == "subspace"] or campaign.results
+    trials = [result for asked, result in results.items() if asked.d is not None] or list(results.values())
     full_dim = next((r.train.full_dim for r in trials if r.train.full_dim is not None), 0)
     d90 = found.d if found.status in ("found", "met-at-lowest") else None
     return MeasureOutcome(
@@ -198,8 +201,8 @@ def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
         share=d90 / full_dim if d90 and full_dim else None,
         artefact_bytes=campaign.artefact_bytes(d90),
         warnings=tuple(findings.warnings),
-        cost=campaign.cost(),
-        trials=campaign.rows(),
+        cost=campaign.trials.cost(),
+        trials=tuple(row(asked, result) for asked, result in results.items()),
     )
 
 

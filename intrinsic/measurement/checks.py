@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from intrinsic.errors import SpecError
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.methods import check_under_subspace
 from intrinsic.models import check_model
+from intrinsic.problems import METRICS
 from intrinsic.search import dimensions
-from intrinsic.spec import MeasureSpec, SearchSpec, TrialSpec
-from intrinsic.tasks import TaskInfo, check_task
-from intrinsic.tasks.metrics import RANGES
+from intrinsic.spec import MeasureSpec, SearchSpec, TargetSpec, TrialSpec
+from intrinsic.tasks import check_task
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +39,7 @@ def check_settings(spec: MeasureSpec) -> None:
     if spec.of is not None:
         check_under_subspace(spec.of.name)
     _check_search(spec.search)
-    _check_target(spec, info)
+    _check_target(spec.target, info.metrics[0])
 
 
 def check_start(spec: MeasureSpec) -> tuple[str, ...]:
@@ -60,12 +60,12 @@ def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> An
 
     Returns what check() says of the last.
     """
-    baseline = Plan("baseline", 0, spec.baseline_rates[0]).trial(spec)
+    baseline = MeasureTrial("baseline", 0, spec.baseline_rates[0]).spec(spec)
     check(baseline)
     if spec.of is not None:
         check(baseline.model_copy(update={"method": spec.of}))
     dims = dimensions(spec.search)
-    first, last = (Plan("search", 0, spec.subspace_rates[0], d).trial(spec) for d in (dims[0], dims[-1]))
+    first, last = (MeasureTrial("search", 0, spec.subspace_rates[0], d).spec(spec) for d in (dims[0], dims[-1]))
     try:
         check(first)
         return check(last)
@@ -95,16 +95,26 @@ def _check_search(search: SearchSpec) -> None:
         )
 
 
-def _check_target(spec: MeasureSpec, info: TaskInfo) -> None:
-    if spec.target.kind != "global" or spec.target.value is None:
+def check_direction(target: TargetSpec, metric: str, higher_is_better: bool) -> None:
+    """Raise SpecError for a share of a score that is better when lower."""
+    if not higher_is_better and target.kind != "chance-corrected":
+        raise SpecError(
+            f"target {target.kind!r} is a share of a score, but {metric} is better when lower: "
+            "use --target chance-corrected"
+        )
+
+
+def _check_target(target: TargetSpec, name: str) -> None:
+    metric = METRICS[name]
+    check_direction(target, name, metric.higher_is_better)
+    if target.kind != "global" or target.value is None:
         return
-    metric = info.metrics_for(spec.task.regression)[0]
-    low, high = RANGES[metric]
-    goal = spec.target.fraction * spec.target.value
+    low, high = metric.range
+    goal = target.fraction * target.value
     if not low < goal <= high:
         what = "no training can reach" if goal > high else "every training reaches"
         raise SpecError(
-            f"target 'global' asks for {spec.target.fraction:g} x {spec.target.value:g} = {goal:g}, which {what}: "
-            f"expected a score within {metric}'s range, {low:g} to {high:g}; give a share and no percentage, "
+            f"target 'global' asks for {target.fraction:g} x {target.value:g} = {goal:g}, which {what}: "
+            f"expected a score within {name}'s range, {low:g} to {high:g}; give a share and no percentage, "
             "as in --target global:0.95"
         )

@@ -1,4 +1,4 @@
-"""What a running measurement tells: each trial with the plan it belongs to, the target, how far the search is.
+"""What a running measurement or comparison tells: each trial with what it was asked for by, the target, the search.
 
 Scores are in the metric's own unit.
 """
@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Waiting
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.records import Baseline
+
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
-class TrialNews:
-    """Something happened to the trial of a plan."""
+class TrialEvent(Generic[Asked]):
+    """Something happened to a trial."""
 
-    plan: Plan
+    asked: Asked
+    """What the trial was asked for by: a MeasureTrial or a CompareTrial."""
     event: Started | Progress | Waiting | Finished | Reused
     reached: bool | None = None
     """Does the score of this one trial reach the target? None: it has not ended, has no score, is full
@@ -29,6 +33,7 @@ class TargetKnown:
     """The baseline is complete."""
 
     value: float
+    """The target's value."""
     baseline: Baseline | None
     """None: no trial of it gave a score, and the target is a fixed number."""
 
@@ -43,5 +48,5 @@ class SearchState:
     """Smallest dimension that reaches it."""
 
 
-News = TrialNews | TargetKnown | SearchState | Damaged
-OnNews = Callable[[News], None]
+MeasureEvent = TrialEvent[MeasureTrial] | TargetKnown | SearchState | Damaged
+OnMeasureEvent = Callable[[MeasureEvent], None]

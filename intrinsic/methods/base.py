@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, final
+from typing import Any, Protocol, final
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.seeds import derive
-from intrinsic.spec import Frozen, MethodSpec, SeedSpec, first_complaint
+from intrinsic.spec import SeedSpec
 
-Options = TypeVar("Options", bound=Frozen)
+Batch = Mapping[str, Tensor]
+"""A batch by the names of the model's inputs."""
+Forward = Callable[[Batch], Tensor]
+"""What gives the model's outputs for a batch without labels, on whatever device and in whatever precision it runs."""
 
 
 class Pretrained(Protocol):
     """What a method needs of a loaded model; :func:`intrinsic.models.load_model` returns one."""
 
     @property
-    def model(self) -> nn.Module: ...
+    def model(self) -> nn.Module:
+        """The network at theta_0."""
 
     @property
     def head_names(self) -> tuple[str, ...]:
@@ -52,15 +55,15 @@ class Trainable(ABC):
     and full_dim, the D that they are compared with: the number of weights full fine-tuning would move, or
     those that a subspace lies over.
 
-    A method that comes later implements the abstract methods, sets `model` and `full_dim`, and adds
-    itself to :data:`intrinsic.methods.METHODS`; the contract suite, tests/methods/test_methods_contract.py, fails until it
+    A method that comes later implements the abstract methods, sets `model` and `full_dim`, and gets a line in
+    :data:`intrinsic.methods.METHODS`; the contract suite, tests/methods/test_methods_contract.py, fails until it
     has a case for it.
     """
 
     model: nn.Module
-    """Called as model(**batch).logits; every parameter that is trained is registered in it."""
+    """The network, called as model(**batch).logits; every parameter that is trained is registered in it."""
     full_dim: int
-    """D."""
+    """D, the number of weights that parameters_trained is compared with."""
 
     @abstractmethod
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -95,15 +98,18 @@ class Trainable(ABC):
 
     @property
     @abstractmethod
-    def head_parameters(self) -> int: ...
+    def head_parameters(self) -> int:
+        """The number of trained scalars that are the task head's own entries."""
 
     @final
     def parameters(self) -> Iterator[nn.Parameter]:
+        """The tensors that the optimiser moves, each once."""
         return (parameter for _, parameter in self.named_parameters())
 
     @final
     @property
     def parameters_trained(self) -> int:
+        """The number of scalars that the optimiser moves."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def penalty(self) -> Tensor | float:
@@ -114,6 +120,24 @@ class Trainable(ABC):
         """Called after the optimiser's step, counted from 1, while the gradients are still there; here nothing."""
         return
 
+    def prepare_answers(self, batches: Iterable[Batch]) -> None:
+        """Called before every evaluation, in eval mode: a method that changes inference gets ready for it; here nothing.
+
+        batches: the training examples as the loop sees them, labels included, in a fixed order; made when they are asked
+        for, so that a method that does not look at them costs nothing.
+        """
+        return
+
+    def answer(self, forward: Forward, batch: Batch) -> Tensor:
+        """The outputs for one batch of an evaluation, without labels; here those of one forward pass without gradient."""
+        with torch.no_grad():
+            return forward(batch)
+
+    @property
+    def answers_by_batch(self) -> bool:
+        """Whether the answer to an example depends on the others in its batch; bounds then refuse the method."""
+        return False
+
     @property
     def mergeable(self) -> bool:
         """Whether merge() leaves the original architecture, with nothing added to it."""
@@ -121,12 +145,12 @@ class Trainable(ABC):
 
     @property
     def parameters_stored(self) -> int:
-        """Here what is trained; a method that must also keep what it does not train says so."""
+        """The number of scalars kept: here those trained; a method that must keep others as well says so."""
         return self.parameters_trained
 
     @property
     def artefact_bytes(self) -> int:
-        """Measured by saving; a method whose artefact is large computes the same number instead."""
+        """The size of what is saved, measured by saving; a method whose artefact is large computes the same number."""
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
             return folder_bytes(folder)
@@ -148,19 +172,9 @@ def head_size(parameters: Iterable[tuple[str, nn.Parameter]], loaded: Pretrained
 
 
 def require_some(parameters: Iterable[nn.Parameter], method: str) -> None:
+    """Raise SpecError if there is no parameter at all."""
     if not any(True for _ in parameters):
         raise SpecError(f"method {method!r} finds no parameter to train in this model; unfreeze some first")
-
-
-def options_of(kind: type[Options], spec: MethodSpec, preset: Mapping[str, object] | None = None) -> Options:
-    """The method's options, complete: what is given, else the preset's, else the defaults.
-
-    Raises SpecError, in one sentence, for one that is unknown or wrong.
-    """
-    try:
-        return kind.model_validate({**(preset or {}), **dict(spec.options)})
-    except ValidationError as error:
-        raise SpecError(f"method {spec.name!r}: {first_complaint(error)}") from None
 
 
 def generator_of(seeds: SeedSpec, *names: str) -> torch.Generator:

@@ -6,21 +6,21 @@ from torch import nn
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Block, blocks_of
-from intrinsic.methods.base import Pretrained, is_under, options_of
+from intrinsic.methods.base import Pretrained, is_under
 from intrinsic.methods.options import BitFitOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: BitFitOptions, seeds: SeedSpec) -> PartialFineTuning:
     """Train every parameter called `bias` outside the head, or two of them a block.
 
     `biases="all"` works on any module; in a block of width d with a feed-forward of width f it trains 7d + f
     scalars (q, k, v, o: 4d; feed-forward: f + d; two layer norms: 2d). `query-ffn` trains d + f a block.
     Raises SpecError if there are no such biases (T5 and Llama have none).
     """
-    chosen = options_of(BitFitOptions, spec).biases
+    chosen = options.biases
 
     def extend(model: nn.Module) -> Extension:
         backbone = {n: p for n, p in model.named_parameters() if not is_under(n, loaded.head_names) and p.requires_grad}

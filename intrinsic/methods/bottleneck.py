@@ -13,8 +13,8 @@ from torch.nn.utils import skip_init
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Attention, Block, Sublayer, blocks_of, shape_of, width_of
-from intrinsic.methods.base import Pretrained, generator_of, options_of
-from intrinsic.methods.options import PRESETS, BottleneckOptions
+from intrinsic.methods.base import Pretrained, generator_of
+from intrinsic.methods.options import BottleneckOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
@@ -105,9 +105,8 @@ def _linear(inputs: int, outputs: int, like: Tensor) -> nn.Linear:
     return made
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: BottleneckOptions, seeds: SeedSpec) -> PartialFineTuning:
     """Adapters in every block. Raises SpecError where the model has no place that the options name."""
-    options = options_of(BottleneckOptions, spec, PRESETS[spec.name])
     identity = Identity(method=spec, seeds=seeds)
     return PartialFineTuning(loaded, identity, lambda model: lay(model, spec.name, options, seeds))
 

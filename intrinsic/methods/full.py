@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.methods.base import Pretrained, Trainable, head_size, require_some
+from intrinsic.methods.options import NoOptions
 from intrinsic.spec import MethodSpec, SeedSpec
 
 WEIGHTS_FILE = "model.safetensors"
@@ -73,7 +74,8 @@ class FullFineTuning(Trainable):
         return _safetensors_bytes(_stored(self.model))
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> FullFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> FullFineTuning:
+    """Full fine-tuning of the model; it has no settings and draws nothing."""
     return FullFineTuning(loaded)
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from torch import nn
 
 from intrinsic.methods import bottleneck, prefix
-from intrinsic.methods.base import Pretrained, options_of
-from intrinsic.methods.options import PRESETS, BottleneckOptions, MamOptions, PrefixOptions
+from intrinsic.methods.base import Pretrained
+from intrinsic.methods.options import BottleneckOptions, MamOptions, PrefixOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
-    """Its counts are the sum of those of `prefix` and `scaled-parallel`."""
-    options = options_of(MamOptions, spec)
+def attach(loaded: Pretrained, spec: MethodSpec, options: MamOptions, seeds: SeedSpec) -> PartialFineTuning:
+    """The two methods at once: the counts are the sum of those of `prefix` and `scaled-parallel`."""
     prefixes = PrefixOptions(length=options.length, mlp_width=options.mlp_width)
-    adapters = {**PRESETS["scaled-parallel"], "bottleneck": options.bottleneck, "scale": options.scale}
+    adapters = BottleneckOptions(
+        bottleneck=options.bottleneck, insertion="parallel", composition="scaled", scale=options.scale
+    )
 
     def extend(model: nn.Module) -> Extension:
-        beside = bottleneck.lay(model, spec.name, BottleneckOptions.model_validate(adapters), seeds)
+        beside = bottleneck.lay(model, spec.name, adapters, seeds)
         inside = prefix.lay(loaded, spec.name, prefixes, seeds)
         return Extension(
             parameters=beside.parameters + inside.parameters, plain=False, settle=inside.settle, stored=inside.stored

@@ -55,20 +55,6 @@ class BottleneckOptions(Frozen):
         return self
 
 
-PRESETS: dict[str, dict[str, object]] = {
-    "adapter": {},
-    "houlsby": {"place": "both", "form": "gelu", "norms": True},
-    "pfeiffer": {"after_norm": True},
-    "parallel": {"insertion": "parallel"},
-    "scaled-parallel": {"insertion": "parallel", "composition": "scaled", "scale": 4.0},
-    "multi-head-parallel": {"insertion": "parallel", "place": "head-attention"},
-}
-"""Named points in BottleneckOptions; any axis can still be set otherwise.
-
-houlsby: Houlsby et al. 2019. pfeiffer: Pfeiffer et al. 2021. The others: He et al. 2022.
-"""
-
-
 class PrefixOptions(Frozen):
     """Li and Liang 2021 (arXiv:2101.00190)."""
 

@@ -25,7 +25,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Attention, blocks_of, shape_of, width_of
-from intrinsic.methods.base import Pretrained, generator_of, options_of
+from intrinsic.methods.base import Pretrained, generator_of
 from intrinsic.methods.options import PrefixOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
@@ -150,13 +150,12 @@ def _own_function(module: nn.Module, prefix: Prefix) -> Callable[..., Any]:
 ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: PrefixOptions, seeds: SeedSpec) -> PartialFineTuning:
     """Prefixes of length l in every attention: 2 l kv parameters each are stored, 2ld where kv = d.
 
     With an MLP of width m more are trained: l d + d m + m for each of encoder, decoder and cross-attention, and
     2 kv (m + 1) for each attention.
     """
-    options = options_of(PrefixOptions, spec)
     identity = Identity(method=spec, seeds=seeds)
     return PartialFineTuning(loaded, identity, lambda model: lay(loaded, spec.name, options, seeds))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from intrinsic.methods.base import Pretrained
+from intrinsic.methods.options import NoOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
-    """parameters_trained = head_parameters. Raises SpecError for a model without a head of its own."""
+def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> PartialFineTuning:
+    """A linear probe: parameters_trained = head_parameters. Raises SpecError for a model without a head of its own."""
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), lambda model: Extension(()))

@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import ENCODERS, family_of, width_of
-from intrinsic.methods.base import Pretrained, generator_of, options_of
+from intrinsic.methods.base import Pretrained, generator_of
 from intrinsic.methods.options import PromptOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
@@ -148,13 +148,12 @@ class Prompt(nn.Module):
             )
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: PromptOptions, seeds: SeedSpec) -> PartialFineTuning:
     """A prompt of length p at the backbone's input: p d parameters, d the width of its embeddings.
 
     The layers' hidden states, and what an encoder-decoder's encoder answers, keep the prompt's places. A cache must be
     one that grows, and filled by this model.
     """
-    options = options_of(PromptOptions, spec)
 
     def extend(model: nn.Module) -> Extension:
         family = family_of(model, spec.name)
@@ -168,9 +167,8 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFine
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
 
 
-def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
+def check(loaded: Pretrained, spec: MethodSpec, options: PromptOptions) -> None:
     """Raise the ModelError or SpecError of :func:`attach` that the model's kind is reason for, without attaching."""
-    options = options_of(PromptOptions, spec)
     family_of(loaded.model, spec.name)
     backbone = _backbone(loaded.model)
     _check_room(backbone, options)

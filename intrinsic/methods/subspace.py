@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import final
@@ -13,11 +13,12 @@ from intrinsic.errors import ArtefactError, ModelError
 from intrinsic.methods import attach as attach_method
 from intrinsic.methods import check_fit as check_method
 from intrinsic.methods import check_under_subspace
-from intrinsic.methods.base import Pretrained, Trainable, head_size, is_under
-from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.methods.base import Batch, Forward, Pretrained, Trainable, head_size, is_under
+from intrinsic.methods.options import NoOptions
+from intrinsic.spec import MethodSpec, SeedSpec, SubspaceForm, SubspaceSettings
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import Settings, read_header
-from intrinsic.subspace.layout import choose, entries_of, plan
+from intrinsic.subspace.layout import choose, layers_of, tensors_of
 
 
 @final
@@ -59,6 +60,17 @@ class SubspaceFineTuning(Trainable):
     def mergeable(self) -> bool:
         return self._inner is None or self._inner.mergeable
 
+    def prepare_answers(self, batches: Iterable[Batch]) -> None:
+        if self._inner is not None:
+            self._inner.prepare_answers(batches)
+
+    def answer(self, forward: Forward, batch: Batch) -> Tensor:
+        return super().answer(forward, batch) if self._inner is None else self._inner.answer(forward, batch)
+
+    @property
+    def answers_by_batch(self) -> bool:
+        return self._inner is not None and self._inner.answers_by_batch
+
     def save(self, folder: str | Path) -> None:
         self._subspace.save_pretrained(folder)
 
@@ -80,11 +92,12 @@ class SubspaceFineTuning(Trainable):
         return self._head
 
 
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> SubspaceFineTuning:
+def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> SubspaceFineTuning:
+    """A subspace of the model's weights, or of what the method `spec.of` trains, whose options the spec then holds."""
     return SubspaceFineTuning(loaded, spec, seeds)
 
 
-def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
+def check(loaded: Pretrained, spec: MethodSpec, options: NoOptions) -> None:
     """Raise the SpecError of :func:`attach`, say for a dimension that the model cannot meet, without attaching.
 
     Over another method's parameters only that method's own settings are checked.
@@ -92,8 +105,8 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
     if spec.of is not None:
         check_method(loaded, _inner(spec))
         return
-    settings, entries = _settings(spec, 0), entries_of(loaded.model)
-    plan(entries, choose(entries, _selection(loaded, spec), settings.head, loaded.head_names), settings)
+    settings, tensors = _settings(spec, 0), tensors_of(loaded.model)
+    layers_of(tensors, choose(tensors, _selection(loaded, _given(spec)), settings.head, loaded.head_names), settings)
 
 
 def _inner(spec: MethodSpec) -> MethodSpec:
@@ -102,34 +115,29 @@ def _inner(spec: MethodSpec) -> MethodSpec:
 
 
 def _subspace(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Subspace:
-    settings = _settings(spec, seeds.projection)
+    given = _given(spec)
+    shared = {name: getattr(given, name) for name in SubspaceForm.model_fields}
     return Subspace(
         loaded.model,
-        settings.subspace_dim,
-        projection=settings.projection,
-        structure_aware=settings.structure_aware,
-        head=settings.head,
-        parameters=_selection(loaded, spec),
-        seed=settings.seed,
-        lambdas=settings.lambdas,
+        given.subspace_dim,
+        parameters=_selection(loaded, given),
+        seed=seeds.projection,
         head_names=loaded.head_names,
+        **shared,
     )
+
+
+def _given(spec: MethodSpec) -> SubspaceSettings:
+    assert spec.subspace is not None  # MethodSpec sees to it
+    return spec.subspace
 
 
 def _settings(spec: MethodSpec, seed: int) -> Settings:
-    """MethodSpec lets none of them be None for this method."""
-    return Settings.checked(
-        subspace_dim=spec.subspace_dim,
-        projection=spec.projection,
-        structure_aware=spec.structure_aware,
-        lambdas=spec.lambdas,
-        head=spec.head,
-        seed=seed,
-    )
+    return Settings.checked(**_given(spec).model_dump(exclude={"parameters"}), seed=seed)
 
 
-def _selection(loaded: Pretrained, spec: MethodSpec) -> Callable[[str], bool] | None:
-    if spec.parameters == "all":
+def _selection(loaded: Pretrained, given: SubspaceSettings) -> Callable[[str], bool] | None:
+    if given.parameters == "all":
         return None
     if not loaded.embedding_names:
         raise ModelError("the model has no embeddings for parameters='no-embeddings' to leave out: use 'all'")

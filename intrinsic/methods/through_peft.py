@@ -29,11 +29,10 @@ from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Block, blocks_of, shape_of
-from intrinsic.methods.base import Pretrained, options_of
+from intrinsic.methods.base import Pretrained
 from intrinsic.methods.options import (
     AdaLoraOptions,
     FourierFtOptions,
-    Ia3Options,
     LoraOptions,
     Matrix,
     RandLoraOptions,
@@ -52,14 +51,14 @@ UNTOLD = 10**9
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Ground:
     """What a peft configuration is made from."""
 
     model: nn.Module
     blocks: tuple[Block, ...]
     options: Any
     seed: int
-    """For what peft draws and does not train; 31 bits, as numpy wants."""
+    """The seed of what peft draws and does not train; 31 bits, as numpy wants."""
 
     def targets(self) -> list[str]:
         return targets_of(self.blocks, self.options.matrices)
@@ -77,42 +76,42 @@ def targets_of(blocks: Sequence[Block], matrices: Sequence[Matrix]) -> list[str]
     return list(found)
 
 
-def _lora(plan: _Plan) -> dict[str, Any]:
-    given: LoraOptions = plan.options
+def _lora(ground: _Ground) -> dict[str, Any]:
+    given: LoraOptions = ground.options
     alpha = given.rank if given.alpha is None else given.alpha
-    return {"r": given.rank, "lora_alpha": alpha, "lora_dropout": given.dropout, "target_modules": plan.targets()}
+    return {"r": given.rank, "lora_alpha": alpha, "lora_dropout": given.dropout, "target_modules": ground.targets()}
 
 
-def _ia3(plan: _Plan) -> dict[str, Any]:
-    outputs = [block.ffn.output for block in plan.blocks]
-    return {"target_modules": targets_of(plan.blocks, ("k", "v")) + outputs, "feedforward_modules": outputs}
+def _ia3(ground: _Ground) -> dict[str, Any]:
+    outputs = [block.ffn.output for block in ground.blocks]
+    return {"target_modules": targets_of(ground.blocks, ("k", "v")) + outputs, "feedforward_modules": outputs}
 
 
-def _vera(plan: _Plan) -> dict[str, Any]:
-    given: VeraOptions = plan.options
+def _vera(ground: _Ground) -> dict[str, Any]:
+    given: VeraOptions = ground.options
     return {
         "r": given.rank,
         "d_initial": given.start,
-        "projection_prng_key": plan.seed,
-        "target_modules": plan.targets(),
+        "projection_prng_key": ground.seed,
+        "target_modules": ground.targets(),
     }
 
 
-def _unilora(plan: _Plan) -> dict[str, Any]:
-    given: UniLoraOptions = plan.options
+def _unilora(ground: _Ground) -> dict[str, Any]:
+    given: UniLoraOptions = ground.options
     return {
         "r": given.rank,
         "theta_d_length": given.size,
-        "proj_seed": plan.seed,
-        "target_modules": plan.targets(),
+        "proj_seed": ground.seed,
+        "target_modules": ground.targets(),
     }
 
 
-def _fourierft(plan: _Plan) -> dict[str, Any]:
-    given: FourierFtOptions = plan.options
-    targets = plan.targets()
+def _fourierft(ground: _Ground) -> dict[str, Any]:
+    given: FourierFtOptions = ground.options
+    targets = ground.targets()
     for name in targets:
-        inputs, outputs = shape_of(plan.model.get_submodule(name))
+        inputs, outputs = shape_of(ground.model.get_submodule(name))
         if given.frequencies > inputs * outputs:
             raise SpecError(
                 f"frequencies must be at most the {inputs * outputs} entries of {name!r}, got {given.frequencies}"
@@ -120,67 +119,65 @@ def _fourierft(plan: _Plan) -> dict[str, Any]:
     return {
         "n_frequency": given.frequencies,
         "scaling": given.scale,
-        "random_loc_seed": plan.seed,
+        "random_loc_seed": ground.seed,
         "target_modules": targets,
     }
 
 
-def _randlora(plan: _Plan) -> dict[str, Any]:
-    given: RandLoraOptions = plan.options
+def _randlora(ground: _Ground) -> dict[str, Any]:
+    given: RandLoraOptions = ground.options
     alpha = 20 * given.rank if given.alpha is None else given.alpha
     return {
         "r": given.rank,
         "randlora_alpha": alpha,
-        "projection_prng_key": plan.seed,
-        "target_modules": plan.targets(),
+        "projection_prng_key": ground.seed,
+        "target_modules": ground.targets(),
     }
 
 
-def _adalora(plan: _Plan) -> dict[str, Any]:
-    given: AdaLoraOptions = plan.options
+def _adalora(ground: _Ground) -> dict[str, Any]:
+    given: AdaLoraOptions = ground.options
     return {
         "target_r": given.rank,
         "init_r": given.first_rank or given.rank + -(-given.rank // 2),
         "lora_alpha": given.rank if given.alpha is None else given.alpha,
         "orth_reg_weight": given.orthogonality,
         "total_step": UNTOLD,
-        "target_modules": plan.targets(),
+        "target_modules": ground.targets(),
     }
 
 
-@dataclass(frozen=True)
-class _Kind:
-    config: str
-    """Name of the configuration in peft."""
-    options: type[Frozen]
-    settings: Callable[[_Plan], dict[str, Any]]
+def _attach(
+    config: str,
+    settings_of: Callable[[_Ground], dict[str, Any]],
+    loaded: Pretrained,
+    spec: MethodSpec,
+    options: Frozen,
+    seeds: SeedSpec,
+) -> PartialFineTuning:
+    """The method whose configuration has this name in peft, with these settings.
 
-
-KINDS: dict[str, _Kind] = {
-    "adalora": _Kind("AdaLoraConfig", AdaLoraOptions, _adalora),
-    "lora": _Kind("LoraConfig", LoraOptions, _lora),
-    "ia3": _Kind("IA3Config", Ia3Options, _ia3),
-    "vera": _Kind("VeraConfig", VeraOptions, _vera),
-    "unilora": _Kind("UniLoraConfig", UniLoraOptions, _unilora),
-    "fourierft": _Kind("FourierFTConfig", FourierFtOptions, _fourierft),
-    "randlora": _Kind("RandLoraConfig", RandLoraOptions, _randlora),
-}
-
-
-def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> PartialFineTuning:
-    """Raises SpecError without the extra `peft`, ModelError for an architecture that the map does not hold."""
-    kind = KINDS[spec.name]
-    options = options_of(kind.options, spec)
+    Raises SpecError without the extra `peft`, ModelError for an architecture that the map does not hold.
+    """
     peft = _peft(spec.name)
 
     def extend(model: nn.Module) -> Extension:
         seed = derive(seeds.projection, "method", spec.name) % 2**31
-        settings = kind.settings(_Plan(model, blocks_of(model, spec.name), options, seed))
+        settings = settings_of(_Ground(model, blocks_of(model, spec.name), options, seed))
         first = model.get_submodule(settings["target_modules"][0])
-        config = getattr(peft, kind.config)(**settings, fan_in_fan_out=not isinstance(first, nn.Linear))
-        return _inject(model, config, derive(seeds.initialisation, "method", spec.name))
+        made = getattr(peft, config)(**settings, fan_in_fan_out=not isinstance(first, nn.Linear))
+        return _inject(model, made, derive(seeds.initialisation, "method", spec.name))
 
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), extend)
+
+
+lora = partial(_attach, "LoraConfig", _lora)
+adalora = partial(_attach, "AdaLoraConfig", _adalora)
+ia3 = partial(_attach, "IA3Config", _ia3)
+vera = partial(_attach, "VeraConfig", _vera)
+unilora = partial(_attach, "UniLoraConfig", _unilora)
+fourierft = partial(_attach, "FourierFTConfig", _fourierft)
+randlora = partial(_attach, "RandLoraConfig", _randlora)
 
 
 def _inject(model: nn.Module, config: Any, seed: int) -> Extension:

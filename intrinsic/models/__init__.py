@@ -1,7 +1,7 @@
 """Models: a pretrained network for a task, or a small reference net. Importable without torch or transformers.
 
 >>> from intrinsic.models import MODELS, load_model
->>> from intrinsic.spec import ModelSpec
+>>> from intrinsic.spec import Inputs, ModelSpec
 >>> loaded = load_model(ModelSpec(), num_labels=2, problem="classification", kind="text", seed=0)  # doctest: +SKIP
 """
 
@@ -9,62 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from intrinsic.errors import ModelError, SpecError, UnknownName
-from intrinsic.spec import ModelSpec
+from intrinsic.models.catalogue import MODELS, PRETRAINED, ModelInfo
+from intrinsic.plugins import named
+from intrinsic.problems import Problem, problem_named
+from intrinsic.spec import Inputs, ModelSpec
 
 if TYPE_CHECKING:
     from intrinsic.models.loaded import LoadedModel
 
 __all__ = ["MODELS", "ModelInfo", "check_model", "is_here", "load_model"]
 
-Kind = Literal["text", "vision"]
-Problem = Literal["classification", "regression"]
 
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model known by name."""
-
-    kind: Kind
-    loader: Literal["pretrained", "nets"]
-    """The module of this package that loads it."""
-    description: str
-    takes: tuple[str, ...] = ()
-    """The settings of ModelSpec that change something in it."""
-
-
-MODELS: dict[str, ModelInfo] = {
-    "minilm": ModelInfo(
-        "text",
-        "pretrained",
-        "MiniLM-L6 (22.6 M parameters, 6 layers of width 384), offline: intrinsic[offline]",
-        ("layers", "pooling"),
-    ),
-    "mlp": ModelInfo("vision", "nets", "fully connected, two hidden layers of 200 (Li et al. 2018)"),
-    "lenet": ModelInfo("vision", "nets", "LeNet, 44,426 parameters on MNIST (Li et al. 2018)"),
-    "vit-tiny": ModelInfo(
-        "vision", "nets", "vision transformer of 4 layers, width 64, from scratch", ("layers", "pooling")
-    ),
-}
-"""What `--model` knows by name. It also takes a folder and the name of a model on the Hub."""
-
-
-def check_model(spec: ModelSpec, kind: Kind) -> None:
+def check_model(spec: ModelSpec, kind: Inputs) -> None:
     """Refuse what the settings alone show to be wrong; nothing is read.
 
     Raises ModelError for a model of another kind than the task, SpecError for a setting that would change nothing.
     """
-    if kind not in get_args(Kind):
-        raise UnknownName("kind of task", kind, get_args(Kind))
+    if kind not in get_args(Inputs):
+        raise UnknownName("kind of task", kind, get_args(Inputs))
     info = MODELS.get(spec.name)
     if info is None:
         return
     if info.kind != kind:
-        fitting = ", ".join(name for name, other in MODELS.items() if other.kind == kind)
+        fitting = ", ".join(name for name, other in MODELS.offered()[0].items() if other.kind == kind)
         raise ModelError(f"model {spec.name!r} is for {info.kind} and the task is {kind}; try {fitting}")
     own = ModelSpec(name=spec.name)
     idle = [name for name, value in spec if name not in info.takes and value != getattr(own, name)]
@@ -73,19 +43,19 @@ def check_model(spec: ModelSpec, kind: Kind) -> None:
         raise SpecError(f"model {spec.name!r} takes no {given}: leave it out")
 
 
-def is_here(spec: ModelSpec, kind: Kind) -> bool:
+def is_here(spec: ModelSpec, kind: Inputs) -> bool:
     """Whether the model can be had without asking the Hub; what lies here is checked as far as needs no weights.
 
     Raises what load_model raises.
     """
     check_model(spec, kind)
     info = MODELS.get(spec.name)
-    if info is not None and info.loader == "nets":
+    if info is not None and info.load != PRETRAINED:
         return True
     with _readable():
-        source = import_module("intrinsic.models.hub").find_here(spec, kind)
+        source = named(".hub:find_here", __name__)(spec, kind)
         if source is not None:
-            import_module("intrinsic.models.folder").check_folder(source.folder, kind)
+            named(".folder:check_folder", __name__)(source.folder, kind)
     return source is not None
 
 
@@ -102,8 +72,8 @@ def load_model(
     spec: ModelSpec,
     *,
     num_labels: int,
-    problem: Problem,
-    kind: Kind,
+    problem: str | Problem,
+    kind: Inputs,
     input_shape: tuple[int, int, int] | None = None,
     seed: int,
     weights: bool = True,
@@ -117,24 +87,23 @@ def load_model(
     backbone is the same for every seed, and the global random state is left as it was. Nothing is printed.
 
     num_labels: width of the logits [batch, num_labels]; 1 for regression.
+    problem: what is asked of the model, or its name in intrinsic.problems.PROBLEMS.
     input_shape: (channels, height, width); for reference nets only.
     weights: False gives the architecture alone, on the meta device, without weights_sha256; no weight is read.
 
     Raises SpecError for settings that contradict each other, ModelError for a model that is absent,
     unreachable (within seconds), damaged, or of another kind than the task.
     """
-    if problem not in get_args(Problem):
-        raise UnknownName("problem", problem, get_args(Problem))
-    if (problem == "regression") != (num_labels == 1) or num_labels < 1:
-        raise SpecError(f"regression has 1 label and classification 2 or more, got {num_labels} for {problem}")
+    asked = problem_named(problem)
+    asked.check_outputs(num_labels)
     check_model(spec, kind)
     info = MODELS.get(spec.name)
-    loader = import_module(f"intrinsic.models.{info.loader if info else 'pretrained'}")
+    load = named(PRETRAINED if info is None else info.load, __name__)
     with _readable():
-        loaded: LoadedModel = loader.load(
+        loaded: LoadedModel = load(
             spec,
             num_labels=num_labels,
-            problem=problem,
+            problem=asked,
             kind=kind,
             input_shape=input_shape,
             seed=seed,

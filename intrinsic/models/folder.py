@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from intrinsic.errors import ModelError
+from intrinsic.spec import Inputs
 
 LAYOUTS = ("model.safetensors", "pytorch_model.bin")
 """Names of the weights, best first; `<name>.index.json` where they are cut into shards."""
@@ -35,7 +36,7 @@ VOCABULARIES = (
 LFS_POINTER = b"version https://git-lfs"
 
 
-def check_folder(folder: Path, kind: Literal["text", "vision"]) -> None:
+def check_folder(folder: Path, kind: Inputs) -> None:
     """Raise ModelError, in one sentence, for what can be seen to be wrong before anything is loaded."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model: expected a config.json in it, as the Hub lays models out")
@@ -49,12 +50,12 @@ def check_folder(folder: Path, kind: Literal["text", "vision"]) -> None:
         raise ModelError(f"{folder} holds no {what}: expected {expected} beside config.json")
 
 
-def has_preprocessor(folder: Path, kind: Literal["text", "vision"]) -> bool:
+def has_preprocessor(folder: Path, kind: Inputs) -> bool:
     patterns = (*VOCABULARIES, "tokenizer_config.json") if kind == "text" else ("preprocessor_config.json",)
     return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
-def is_complete(folder: Path, kind: Literal["text", "vision"]) -> bool:
+def is_complete(folder: Path, kind: Inputs) -> bool:
     """Whether every file a model needs is there, whatever is in it: a download may have been cut off."""
     try:
         weight_files(folder)

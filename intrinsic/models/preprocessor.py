@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 from transformers import AutoTokenizer
@@ -13,9 +13,10 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from intrinsic.errors import ModelError
 from intrinsic.models.folder import one_line
+from intrinsic.spec import Inputs
 
 
-def load_preprocessor(folder: Path, kind: Literal["text", "vision"], config: Any, trust_remote_code: bool) -> Any:
+def load_preprocessor(folder: Path, kind: Inputs, config: Any, trust_remote_code: bool) -> Any:
     """The folder's tokenizer (text) or image processor (vision).
 
     A tokenizer comes back padding on the right, with a padding token (its own, else its end-of-sequence or
@@ -65,7 +66,7 @@ def _is_decoder(config: Any) -> bool:
     return type(config) in MODEL_FOR_CAUSAL_LM_MAPPING and type(config) not in MODEL_FOR_MASKED_LM_MAPPING
 
 
-def fit_preprocessor(tokenizer: Any, kind: Literal["text", "vision"], model: nn.Module) -> None:
+def fit_preprocessor(tokenizer: Any, kind: Inputs, model: nn.Module) -> None:
     """Tell a tokenizer what the model takes: token types only if it has two of them, no more tokens than positions."""
     if kind == "vision":
         return

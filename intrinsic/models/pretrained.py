@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import transformers
 from torch import nn
 from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoModel,
-    AutoModelForImageClassification,
-    AutoModelForSequenceClassification,
     PreTrainedModel,
 )
-from transformers import __version__ as transformers_version
 
 from intrinsic.errors import ModelError
 from intrinsic.models.folder import asks_for_mean, check_folder, one_line, read_json, weight_files
@@ -29,20 +27,21 @@ from intrinsic.models.loaded import LoadedModel, count, embedding_names, has_pre
 from intrinsic.models.pooling import MeanPooled
 from intrinsic.models.preprocessor import fit_preprocessor, load_preprocessor
 from intrinsic.models.quiet import built, quiet, seeded
-from intrinsic.spec import ModelSpec
+from intrinsic.problems import Problem
+from intrinsic.spec import Inputs, ModelSpec
 
-Kind = Literal["text", "vision"]
 POOLER = "pooler"
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Settled:
     """All that is settled before a weight is read."""
 
     folder: Path
     config: Any
     pooling: Literal["cls", "mean"]
-    kind: Kind
+    kind: Inputs
+    problem: Problem
     num_labels: int
     trust_remote_code: bool
     seed: int
@@ -54,8 +53,8 @@ def load(
     spec: ModelSpec,
     *,
     num_labels: int,
-    problem: str,
-    kind: Kind,
+    problem: Problem,
+    kind: Inputs,
     input_shape: tuple[int, int, int] | None,
     seed: int,
     weights: bool,
@@ -80,8 +79,10 @@ def load(
         pooling = _pooling(spec, source.folder, kind)
         preprocessor = load_preprocessor(source.folder, kind, config, spec.trust_remote_code)
         config.num_labels, config.use_cache = num_labels, False
-        config.problem_type = "regression" if problem == "regression" else "single_label_classification"
-        plan = _Plan(source.folder, config, pooling, kind, num_labels, spec.trust_remote_code, seed, weights)
+        config.problem_type = problem.problem_type
+        plan = _Settled(
+            source.folder, config, pooling, kind, problem, num_labels, spec.trust_remote_code, seed, weights
+        )
         with built(weights):
             model, head_names = _mean_model(plan) if pooling == "mean" else _own_model(plan)
         fit_preprocessor(preprocessor, kind, model)
@@ -102,7 +103,7 @@ def _config(spec: ModelSpec, folder: Path) -> Any:
     told = read_json(folder / "config.json")
     if told["model_type"] not in CONFIG_MAPPING and "auto_map" not in told:
         raise ModelError(
-            f"the model in {folder} is a {told['model_type']!r}, which transformers {transformers_version} does not "
+            f"the model in {folder} is a {told['model_type']!r}, which transformers {transformers.__version__} does not "
             "know: upgrade transformers if it is newer than that"
         )
     try:
@@ -114,15 +115,15 @@ def _config(spec: ModelSpec, folder: Path) -> Any:
     return config
 
 
-def _pooling(spec: ModelSpec, folder: Path, kind: Kind) -> Literal["cls", "mean"]:
+def _pooling(spec: ModelSpec, folder: Path, kind: Inputs) -> Literal["cls", "mean"]:
     if spec.pooling != "auto":
         return spec.pooling
     return "mean" if kind == "text" and asks_for_mean(folder) else "cls"
 
 
-def _own_model(plan: _Plan) -> tuple[nn.Module, tuple[str, ...]]:
+def _own_model(plan: _Settled) -> tuple[nn.Module, tuple[str, ...]]:
     """The architecture's classification model: a shell with a fresh head, given the checkpoint's backbone."""
-    auto: Any = AutoModelForSequenceClassification if plan.kind == "text" else AutoModelForImageClassification
+    auto: Any = getattr(transformers, plan.problem.auto_classes[plan.kind])
     with seeded(plan.seed), _explained(plan, f"a {plan.kind} classification model; try --pooling mean"):
         # One layer is enough: the shell's own backbone is thrown away, and so the head depends on the
         # seed alone and not on how many layers stay.
@@ -139,7 +140,7 @@ def _own_model(plan: _Plan) -> tuple[nn.Module, tuple[str, ...]]:
     return cast(nn.Module, shell), tuple(sorted(heads | {f"{prefix}.{name}" for name in fresh}))
 
 
-def _mean_model(plan: _Plan) -> tuple[nn.Module, tuple[str, ...]]:
+def _mean_model(plan: _Settled) -> tuple[nn.Module, tuple[str, ...]]:
     if not isinstance(getattr(plan.config, "hidden_size", None), int):
         raise ModelError(f"{plan.config.model_type} has no sequence of hidden states to average: use --pooling cls")
     backbone, _ = _backbone(plan, AutoModel, uses_pooler=False)
@@ -154,7 +155,7 @@ def _shallow(config: Any) -> Any:
     return shallow
 
 
-def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel, set[str]]:
+def _backbone(plan: _Settled, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel, set[str]]:
     """The backbone from the checkpoint, and the parts of it that the checkpoint lacks and may lack: the pooler."""
     with seeded(plan.seed), _explained(plan, "its weights"):
         backbone, report = _from_checkpoint(plan, cls) if plan.weights else _from_configuration(plan, cls)
@@ -171,7 +172,7 @@ def _backbone(plan: _Plan, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel
     return backbone, {POOLER} if fresh and uses_pooler else set()
 
 
-def _from_checkpoint(plan: _Plan, cls: Any) -> tuple[Any, dict[str, Any]]:
+def _from_checkpoint(plan: _Settled, cls: Any) -> tuple[Any, dict[str, Any]]:
     """The backbone with its weights, and what was missing or did not fit."""
     options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if cls is AutoModel else {}
     made: tuple[Any, dict[str, Any]] = cls.from_pretrained(
@@ -187,7 +188,7 @@ def _from_checkpoint(plan: _Plan, cls: Any) -> tuple[Any, dict[str, Any]]:
     return made
 
 
-def _from_configuration(plan: _Plan, cls: Any) -> tuple[Any, dict[str, Any]]:
+def _from_configuration(plan: _Settled, cls: Any) -> tuple[Any, dict[str, Any]]:
     generic = cls is AutoModel
     options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if generic else {}
     made = (cls.from_config if generic else cls._from_config)(plan.config, dtype=torch.float32, **options)
@@ -219,7 +220,7 @@ def _check_finite(folder: Path, model: nn.Module) -> None:
 
 
 @contextmanager
-def _explained(plan: _Plan, what: str) -> Iterator[None]:
+def _explained(plan: _Settled, what: str) -> Iterator[None]:
     """Turn whatever a library raises into one ModelError."""
     try:
         yield

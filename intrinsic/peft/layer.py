@@ -1,4 +1,4 @@
-"""The subspace as peft sees one of its layers: what it asks about, and what it switches."""
+"""The subspace in the form of one of peft's layers, which peft asks for parameters and switches on and off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from intrinsic.subspace.core import Core
 
 
 class SubspaceLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
-    """Holds no weights of its own: theta_d and the lambdas are those of the core inside the model."""
+    """A layer without weights of its own: theta_d and the lambdas are those of the core inside the model."""
 
     adapter_layer_names = ("theta", "lambdas")
     _disable_adapters: bool
@@ -23,14 +23,17 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     @property
     def core(self) -> Core:
+        """The part of the subspace that lives inside the model."""
         return self._core[0]
 
     @property
     def theta(self) -> nn.ParameterDict:
+        """theta_d by the adapter's name, as peft expects it."""
         return nn.ParameterDict({self._adapter: self.core.theta})
 
     @property
     def lambdas(self) -> nn.ParameterDict:
+        """The lambdas by the adapter's name; empty without structure."""
         held = self.core.lambdas
         return nn.ParameterDict({} if held is None else {self._adapter: held})
 
@@ -40,7 +43,10 @@ class SubspaceLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         return self.core.theta.detach() if self._aside is None else self._aside[0]
 
     def enable_adapters(self, enabled: bool) -> None:
-        """Off: theta_d makes way for zeros, so that every weight is theta_0, bit for bit. On: as it was."""
+        """Switch the subspace on or off.
+
+        Off, theta_d is zero, so that every weight is theta_0, bit for bit; on again, it is as it was.
+        """
         if enabled != self._disable_adapters:
             return
         core = self.core

@@ -1,4 +1,4 @@
-"""Making the method known to peft, whose registry is four mappings by the type's text."""
+"""Making the method known to peft, whose registry is a few mappings by the type's text."""
 
 from __future__ import annotations
 

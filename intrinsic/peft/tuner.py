@@ -20,10 +20,11 @@ from intrinsic.spec import first_complaint
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import Fingerprint, check_tensors
 from intrinsic.subspace.core import CORE, Core
-from intrinsic.subspace.layout import entries_of, in_head
+from intrinsic.subspace.layout import in_head, tensors_of
 from intrinsic.subspace.reload import check_values
 
 WEIGHTS = Path("adapter_model.safetensors")
+"""The file of trained numbers in peft's folders."""
 
 
 class SubspaceModel(BaseTuner):  # type: ignore[misc]
@@ -40,6 +41,7 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
     target_module_mapping: dict[str, list[str]] = {}
     uses_shared_state = True
     subspace: Subspace
+    """The subspace that is attached."""
     layer: Any
     """The one SubspaceLayer; what it inherits from peft has no types here."""
 
@@ -51,6 +53,7 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
         low_cpu_mem_usage: bool = False,
         state_dict: dict[str, Tensor] | None = None,
     ) -> None:
+        """Attach the subspace to peft's model. Raises SpecError for a second one, and for settings that are wrong."""
         if len(self.peft_config) > 1:
             raise SpecError(f"a model carries one subspace, got {adapter_name!r} as another: unload() the first one")
         if low_cpu_mem_usage or nn.Linear(1, 1).weight.is_meta:
@@ -68,10 +71,10 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
         self.set_adapter(adapter_name, inference_mode=given.inference_mode)
 
     def _create_and_replace(self, *args: object, **kwargs: object) -> None:
-        """A subspace lies over parameters and replaces no module."""
+        """Do nothing: a subspace lies over parameters and replaces no module."""
 
     def __getattr__(self, name: str) -> Any:
-        """peft hands unknown names down to the model; the model's own way of being copied must not be taken for its."""
+        """Hand unknown names down to the model as peft does, all but the model's own way of being copied."""
         if name == "__deepcopy__":
             raise AttributeError(name)
         return super().__getattr__(name)
@@ -79,10 +82,12 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
     # ------------------------------------------------------------------ switching
 
     def set_adapter(self, adapter_name: str | list[str], inference_mode: bool = False) -> None:
+        """Make the adapter the active one, trainable unless in inference mode."""
         super().set_adapter(adapter_name, inference_mode=inference_mode)
         self.layer.set_adapter(adapter_name, inference_mode=inference_mode)
 
     def set_requires_grad(self, adapter_names: str | Sequence[str], requires_grad: bool = True) -> None:
+        """Set whether the adapter's parameters are trained."""
         super().set_requires_grad(adapter_names, requires_grad)
         self.layer.set_requires_grad(adapter_names, requires_grad)
 
@@ -91,6 +96,7 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
         self.layer.enable_adapters(enabled)
 
     def delete_adapter(self, adapter_name: str) -> None:
+        """Raise SpecError: the subspace is the model's only adapter."""
         raise SpecError(f"the subspace {adapter_name!r} is the only adapter of its model: take it off with unload()")
 
     # ------------------------------------------------------------------ taking it off
@@ -114,7 +120,7 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
     def _get_adapter_state_dict(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, Tensor], **_: object
     ) -> dict[str, Tensor]:
-        """theta_d and the lambdas; peft adds the modules to save."""
+        """The trained tensors, theta_d and the lambdas, by name; peft adds the modules to save."""
         found = _of_core(state_dict)
         for layer in (module for module in model.modules() if isinstance(module, SubspaceLayer)):
             found.update({key: layer.trained_theta for key in found if key.endswith(f"{CORE}.theta")})
@@ -124,7 +130,7 @@ class SubspaceModel(BaseTuner):  # type: ignore[misc]
     def _remap_adapter_state_dict_for_load(
         cls, model: nn.Module, config: Any, adapter_name: str, state_dict: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """As saved. peft loads what fits and is silent about the rest, so that is looked at here."""
+        """Return the state as saved. peft loads what fits and is silent about the rest, so that is checked here."""
         expected = {key: tuple(tensor.shape) for key, tensor in _of_core(model.state_dict()).items()}
         check_tensors(WEIGHTS, _of_core(state_dict), expected, frozenset())
         return state_dict
@@ -135,7 +141,7 @@ def _of_core(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _modules_to_save(model: nn.Module, endings: Sequence[str]) -> tuple[str, ...]:
-    """Names of the modules that peft will copy: those whose names end so, as it reads them."""
+    """The names of the modules that peft will copy: those with one of these endings, as it reads them."""
     return tuple(
         name
         for name, module in model.named_modules()
@@ -144,8 +150,8 @@ def _modules_to_save(model: nn.Module, endings: Sequence[str]) -> tuple[str, ...
 
 
 def _checked_base(model: nn.Module, saved: Sequence[str], known: Mapping[str, str] | None) -> Fingerprint:
-    """Of theta_0, which is all but the modules to save. Raises ArtefactError if another is known."""
-    tensors = {name: entry.tensor for name, entry in entries_of(model).items() if not in_head(entry, saved)}
+    """The hashes of theta_0, which is all but the modules to save. Raises ArtefactError if others are known."""
+    tensors = {name: held.tensor for name, held in tensors_of(model).items() if not in_head(held, saved)}
     if known is None:
         return Fingerprint.of(tensors)
     try:

@@ -3,59 +3,57 @@
 from __future__ import annotations
 
 from inspect import signature
-from math import sqrt
 
 from intrinsic.errors import SpecError, UnknownName
-from intrinsic.plugins import Registry
-from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection, is_whole, whole
-from intrinsic.projections.dense import DenseProjection
-from intrinsic.projections.fastfood import FastfoodProjection
-from intrinsic.projections.hashed import HashedProjection
-from intrinsic.projections.kronecker import KroneckerProjection
-from intrinsic.projections.sparse import SparseProjection
+from intrinsic.plugins import Registry, named, printed
+from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection, checked_dim, is_whole, whole
+from intrinsic.spec import PROJECTION_NAMES
 
-_OWN: dict[str, type[Projection]] = {
-    "dense": DenseProjection,
-    "sparse": SparseProjection,
-    "fastfood": FastfoodProjection,
-    "hashed": HashedProjection,
-    "kronecker": KroneckerProjection,
-}
+
+def _complaint(name: str, made: object) -> str | None:
+    if not isinstance(made, type) or not issubclass(made, Projection):
+        return f"must be a Projection's class, got {printed(made)}"
+    lacking = sorted(made.__abstractmethods__)
+    return f"lacks the method {lacking[0]!r}" if lacking else None
+
+
 PROJECTIONS: Registry[type[Projection]] = Registry(
-    "projection", _OWN, lambda made: isinstance(made, type) and issubclass(made, Projection), "a Projection's class"
+    "projection", {name: named(info.home, __name__) for name, info in PROJECTION_NAMES.items()}, _complaint
 )
-"""By name. Other packages add to it through the entry point group `intrinsic.projections`."""
+"""Classes of projections by name: those of spec.PROJECTION_NAMES, and what other packages add through the entry point
+group `intrinsic.projections`."""
 
 
 def make_projection(
     name: str,
-    subspace_dim: int,
+    dim: int,
     seed: int,
     *,
     full_dim: int | None = None,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     **options: float,
 ) -> Projection:
-    """The projection called `name`.
+    """The projection called `name` from R^dim.
 
-    full_dim, D, sets what the published form derives from it: `sparse`'s density 1/sqrt(D).
+    full_dim, D, sets what the published form derives from it, such as the density 1/sqrt(D) of `sparse`: see
+    :meth:`Projection.defaults`.
 
     Raises UnknownName for a name not in PROJECTIONS or an option it does not have, SpecError for a setting out of
-    range.
+    range and for another package's projection that cannot be used.
     """
     if name not in PROJECTIONS:
         raise UnknownName("projection", name, PROJECTIONS)
-    full_dim = whole(full_dim)
+    dim, full_dim = checked_dim(dim), whole(full_dim)
     if full_dim is not None and (not is_whole(full_dim) or full_dim < 1):
         raise SpecError(f"full_dim must be the number of parameters that are projected, at least 1, got {full_dim!r}")
-    if name == "sparse" and "density" not in options:
-        options = {"density": 1 / sqrt(full_dim or subspace_dim)}
-    taken = signature(PROJECTIONS[name]).parameters
-    known = sorted(taken.keys() - {"subspace_dim", "seed", "cache_bytes"})
+    kind = PROJECTIONS[name]
+    options = {**kind.defaults(full_dim, dim), **options}
+    taken = signature(kind).parameters
+    known = sorted(taken.keys() - {"dim", "seed", "cache_bytes"})
     unknown = sorted(options.keys() - taken.keys())
     if unknown and all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken.values()):
         raise UnknownName(f"option of the projection {name}", unknown[0], known)
-    return PROJECTIONS[name](subspace_dim, seed, cache_bytes=cache_bytes, **options)
+    return kind(dim, seed, cache_bytes=cache_bytes, **options)
 
 
 __all__ = ["DEFAULT_CACHE_BYTES", "PROJECTIONS", "Projection", "make_projection"]

@@ -17,11 +17,15 @@ from intrinsic.errors import SpecError
 from intrinsic.kernels.pieces import Piece
 
 DEFAULT_CACHE_BYTES = 256 * 2**20
+"""Memory that a projection may keep of its regenerated randomness, unless told otherwise: 256 MiB."""
 MAX_DIM = 2**31
+"""The bound that d must stay below: columns are drawn from 31 bits."""
 
 
 class Projection(ABC):
     """A family of random matrices P(key) in R^{n x d}, one for every (seed, key), never stored.
+
+    d is `dim`, the length of theta. A subspace's budget, subspace_dim, counts its lambdas too.
 
     Implement :meth:`_forward` and :meth:`_adjoint` in plain torch; this base checks the border and, for a family that
     has compiled kernels (`kernel`, see :mod:`intrinsic.kernels`), uses them where they serve. Both must be
@@ -34,52 +38,60 @@ class Projection(ABC):
 
     cache_bytes bounds what the projection may keep of its regenerated randomness between calls, summed
     over all keys; 0 keeps nothing. Results are bit-identical either way.
+
+    Raises SpecError for a dim, seed or cache_bytes out of range.
     """
 
-    name: ClassVar[str]
     kernel: ClassVar[str | None] = None
     """The family of compiled kernels that computes this P, if there is one."""
 
-    def __init__(self, subspace_dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        subspace_dim, seed, cache_bytes = whole(subspace_dim), whole(seed), whole(cache_bytes)
-        if not is_whole(subspace_dim) or not 1 <= subspace_dim < MAX_DIM:
-            raise SpecError(f"subspace_dim must be an integer in [1, 2^31), got {subspace_dim!r}: give another d")
+    def __init__(self, dim: int, seed: int, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        dim, seed, cache_bytes = checked_dim(dim), whole(seed), whole(cache_bytes)
         if not is_whole(seed) or not 0 <= seed < 2**64:
             raise SpecError(f"projection seed must be an integer in [0, 2^64), got {seed!r}: give another seed")
         if not is_whole(cache_bytes) or cache_bytes < 0:
             raise SpecError(
                 f"cache_bytes must be an integer, 0 (no cache) or more, got {cache_bytes!r}: give 0 or leave it out"
             )
-        self.subspace_dim = subspace_dim
+        self.dim = dim
         self.seed = seed
         self.cache_bytes = cache_bytes
         self._cache: OrderedDict[object, tuple[Tensor, ...]] = OrderedDict()
 
+    @classmethod
+    def defaults(cls, full_dim: int | None, dim: int) -> dict[str, float]:
+        """The options that follow from D = full_dim (None: unknown) and d = dim where they are not given."""
+        return {}
+
     @property
     def options(self) -> dict[str, float | int | str]:
-        """What besides (subspace_dim, seed) is needed to build this projection again; JSON-ready."""
+        """The settings besides dim and seed from which this projection is built again; JSON-ready."""
         return {}
 
     @final
     def forward(self, theta: Tensor, key: int, n: int) -> Tensor:
-        """P(key) theta.  theta [d], float32 or float64 -> [n], same dtype and device.
+        """The product P(key) theta.  theta [d], float32 or float64 -> [n], same dtype and device.
 
         A NaN or an infinity in theta reaches every row in which its column of P is not zero.
+        Raises SpecError for theta of another shape or dtype, a key that is no 64-bit integer, and n below 1.
         """
         return self.weights(theta, [Piece(key, n)])[0]
 
     @final
     def adjoint(self, grad: Tensor, key: int) -> Tensor:
-        """P(key)^T grad.  grad [n], float32 or float64 -> [d], same dtype and device."""
+        """The product P(key)^T grad.  grad [n], float32 or float64 -> [d], same dtype and device.
+
+        Raises SpecError for an empty gradient, one of another shape or dtype, and a key that is no 64-bit integer.
+        """
         return self.adjoints([grad], [key])[0]
 
     @final
     def weights(self, theta: Tensor, pieces: Sequence[Piece]) -> list[Tensor]:
-        """W = W_0 + lambda P(key) theta for each piece, shaped and typed like its W_0: a layer in one call.
+        """The weights W = W_0 + lambda P(key) theta of each piece, shaped and typed like its W_0: a layer in one call.
 
         Raises SpecError for theta of another shape or dtype, an empty piece, or a W_0 on another device.
         """
-        self._check("theta", theta, self.subspace_dim)
+        self._check("theta", theta, self.dim)
         pieces = [_plain(piece) for piece in pieces]
         for piece in pieces:
             self._check_piece(theta, piece)
@@ -93,7 +105,7 @@ class Projection(ABC):
 
     @final
     def adjoints(self, grads: Sequence[Tensor], keys: Sequence[int]) -> Tensor:
-        """P(key)^T g for each g, all of one dtype and device.  -> [len(grads), d]
+        """The products P(key)^T g for each g, all of one dtype and device.  -> [len(grads), d]
 
         Raises SpecError for gradients of other shapes or dtypes, of several dtypes or devices, and for none.
         """
@@ -114,13 +126,13 @@ class Projection(ABC):
         if compiled is None:
             with full_precision(flat[0]):
                 return torch.stack([self._adjoint(grad, key) for grad, key in zip(flat, keys, strict=True)])
-        pulled: Tensor = compiled(flat, self.seed, keys, self.subspace_dim, *self._kernel_options(flat[0]))
+        pulled: Tensor = compiled(flat, self.seed, keys, self.dim, *self._kernel_options(flat[0]))
         return pulled
 
     @final
     def to_dense(self, key: int, n: int) -> Tensor:
-        """P(key) as a float64 matrix [n, d], by plain torch: for tests and small problems; costs n * d * 8 bytes."""
-        eye = torch.eye(self.subspace_dim, dtype=torch.float64)
+        """The matrix P(key), float64 [n, d], by plain torch: for tests and small problems, as it takes 8 n d bytes."""
+        eye = torch.eye(self.dim, dtype=torch.float64)
         return torch.stack([self._forward(column.contiguous(), key, n) for column in eye], dim=1)
 
     @abstractmethod
@@ -130,7 +142,7 @@ class Projection(ABC):
     def _adjoint(self, grad: Tensor, key: int) -> Tensor: ...
 
     def _kernel_options(self, like: Tensor) -> tuple[Any, ...]:
-        """What the compiled kernels need besides (seed, key, d)."""
+        """The arguments of the compiled kernels besides (seed, key, d)."""
         return ()
 
     def _find(self, direction: str, like: Tensor) -> Callable[..., Any] | None:
@@ -139,7 +151,7 @@ class Projection(ABC):
         return kernels.find(f"{self.kernel}_{direction}", like.device, like.dtype)
 
     def _cached(self, label: object, build: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """build() or what an earlier call with the same label built, kept while the budget allows."""
+        """The result of build(), or of an earlier call with the same label, kept while cache_bytes allows."""
         if label in self._cache:
             self._cache.move_to_end(label)
             return self._cache[label]
@@ -151,14 +163,14 @@ class Projection(ABC):
 
     @staticmethod
     def _check(what: str, x: Tensor, length: int | None) -> None:
-        """Of this length, or, None, of any but 0."""
+        """Raise SpecError unless x is a vector of this length (None: any but 0) and of a dtype that is served."""
         if not isinstance(x, Tensor) or x.layout != torch.strided:
             got = x.layout if isinstance(x, Tensor) else type(x).__name__
             raise SpecError(
                 f"{what} must be a dense tensor, got {got}: convert it with torch.as_tensor, or .to_dense()"
             )
         if x.ndim != 1 or (x.numel() != length if length is not None else not x.numel()):
-            wanted = f"of length {length}, the subspace dimension" if length is not None else "of at least one number"
+            wanted = f"of length {length}, the projection's dim" if length is not None else "of at least one number"
             raise SpecError(
                 f"{what} must be a vector {wanted}, got shape {tuple(x.shape)}: flatten it, or give another"
             )
@@ -195,27 +207,36 @@ class Projection(ABC):
             raise SpecError(f"theta and W_0 must be on one device, got {theta.device} and {piece.start.device}")
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(subspace_dim={self.subspace_dim}, seed={self.seed})"
+        return f"{type(self).__name__}(dim={self.dim}, seed={self.seed})"
 
 
 def full_precision(like: Tensor) -> torch.autocast:
-    """Autocast must reach neither P nor its adjoint."""
+    """A block without autocast on the tensor's device: it must reach neither P nor its adjoint."""
     return torch.autocast(like.device.type, enabled=False)
 
 
+def checked_dim(dim: int) -> int:
+    """The dimension as Python's own integer. Raises SpecError unless it is one from 1 to 2^31 - 1."""
+    dim = whole(dim)
+    if not is_whole(dim) or not 1 <= dim < MAX_DIM:
+        raise SpecError(f"dim must be an integer in [1, 2^31), got {dim!r}: give another d")
+    return dim
+
+
 def whole(value: Any) -> Any:
-    """NumPy's integers as Python's, anything else as it is."""
+    """The value, one of NumPy's integers turned into Python's."""
     return int(value) if isinstance(value, np.integer) else value
 
 
 def _plain(piece: Piece) -> Piece:
-    """With Python's own integers, which ctypes takes."""
+    """The piece with Python's own integers, which ctypes takes."""
     if type(piece.key) is type(piece.n) is int:
         return piece
     return replace(piece, key=whole(piece.key), n=whole(piece.n))
 
 
 def is_whole(value: object) -> bool:
+    """Whether the value is one of Python's integers and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

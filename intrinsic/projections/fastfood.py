@@ -36,7 +36,6 @@ class FastfoodProjection(Projection):
     Pi is drawn from this keyed family of bijections instead of from all p! permutations.
     """
 
-    name: ClassVar[str] = "fastfood"
     kernel: ClassVar[str | None] = "fastfood"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
@@ -44,8 +43,8 @@ class FastfoodProjection(Projection):
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
         parts = self._parts(grad, key, grad.numel())
-        return reference.fastfood_adjoint(grad, parts, self.subspace_dim)
+        return reference.fastfood_adjoint(grad, parts, self.dim)
 
     def _parts(self, like: Tensor, key: int, n: int) -> tuple[Tensor, ...]:
-        build = partial(reference.fastfood_parts, self.seed, key, self.subspace_dim, n, like.device, like.dtype)
+        build = partial(reference.fastfood_parts, self.seed, key, self.dim, n, like.device, like.dtype)
         return self._cached((key, n, like.device, like.dtype), build)

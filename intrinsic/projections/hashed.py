@@ -14,7 +14,7 @@ from intrinsic.projections.base import Projection
 
 @final
 class HashedProjection(Projection):
-    """P_{r, h(r)} = sigma(r): every weight copies one coordinate of theta, with a sign.
+    """One signed entry a row, P_{r, h(r)} = sigma(r): every weight copies one coordinate of theta, with a sign.
 
     The count-sketch matrix (Charikar, Chen and Farach-Colton 2002), and, scaled by 1/sqrt(n_j) a column,
     the isometric map of Uni-LoRA (2025): P^T P is diagonal with the column counts n_j ~ n/d.
@@ -24,7 +24,6 @@ class HashedProjection(Projection):
     Bit 31 set: sigma = -1.  h = floor((w mod 2^31) d / 2^31), uniform up to d / 2^31.
     """
 
-    name: ClassVar[str] = "hashed"
     kernel: ClassVar[str | None] = "hashed"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
@@ -33,9 +32,9 @@ class HashedProjection(Projection):
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
         column, sign = self._parts(grad, key, grad.numel())
-        total = torch.zeros(self.subspace_dim, dtype=torch.float64, device=grad.device)
+        total = torch.zeros(self.dim, dtype=torch.float64, device=grad.device)
         return total.index_add_(0, column, (sign * grad).double()).to(grad.dtype)
 
     def _parts(self, like: Tensor, key: int, n: int) -> tuple[Tensor, ...]:
-        build = partial(reference.hashed_parts, self.seed, key, self.subspace_dim, n, like.device, like.dtype)
+        build = partial(reference.hashed_parts, self.seed, key, self.dim, n, like.device, like.dtype)
         return self._cached((key, n, like.device, like.dtype), build)

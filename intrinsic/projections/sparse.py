@@ -16,6 +16,7 @@ from intrinsic.kernels import words
 from intrinsic.projections.base import DEFAULT_CACHE_BYTES, Projection
 
 ROWS_PER_TILE = 1 << 18
+"""Rows of P made at a time."""
 
 
 @final
@@ -30,32 +31,39 @@ class SparseProjection(Projection):
     Entry e < k_r takes word r K + e of stream 1, K the number of thresholds below 2^32 - 1:
     bit 31 set: minus; column floor((w mod 2^31) d / 2^31).
 
+    Raises SpecError for a density outside (0, 1].
+
     Deviations: columns are drawn with replacement, so that two entries may add up or cancel (a share of
     about k_r / 2d of them; the expected norm is unchanged); columns are not normalised afterwards.
     """
 
-    name: ClassVar[str] = "sparse"
     kernel: ClassVar[str | None] = "sparse"
 
-    def __init__(self, subspace_dim: int, seed: int, *, density: float, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        super().__init__(subspace_dim, seed, cache_bytes=cache_bytes)
+    def __init__(self, dim: int, seed: int, *, density: float, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        super().__init__(dim, seed, cache_bytes=cache_bytes)
         if not 0 < density <= 1:
             raise SpecError(f"density must lie in (0, 1], got {density!r}; the papers take 1/sqrt(D)")
         self.density = density
-        k = np.arange(min(subspace_dim, int(subspace_dim * density + 12 * sqrt(subspace_dim * density) + 40)))
-        thresholds = np.floor(2.0**32 * stats.binom.cdf(k, subspace_dim, density)).astype(np.int64)
+        k = np.arange(min(dim, int(dim * density + 12 * sqrt(dim * density) + 40)))
+        thresholds = np.floor(2.0**32 * stats.binom.cdf(k, dim, density)).astype(np.int64)
         self._thresholds = torch.from_numpy(thresholds[thresholds < 2**32 - 1])
+
+    @classmethod
+    def defaults(cls, full_dim: int | None, dim: int) -> dict[str, float]:
+        """The density of the papers, 1/sqrt(D); 1/sqrt(d) where D is not known."""
+        return {"density": 1 / sqrt(full_dim or dim)}
 
     @property
     def options(self) -> dict[str, float | int | str]:
+        """The density."""
         return {"density": self.density}
 
     def _kernel_options(self, like: Tensor) -> tuple[Tensor, Tensor]:
         return self._thresholds, self._magnitude(like)
 
     def _magnitude(self, like: Tensor) -> Tensor:
-        """1 / sqrt(q d), one number in like's precision."""
-        return like.new_ones(()) / sqrt(self.density * self.subspace_dim)
+        """The size of an entry, 1 / sqrt(q d): one number in like's precision."""
+        return like.new_ones(()) / sqrt(self.density * self.dim)
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
         out = theta.new_zeros(n)
@@ -64,7 +72,7 @@ class SparseProjection(Projection):
         return out
 
     def _adjoint(self, grad: Tensor, key: int) -> Tensor:
-        total = torch.zeros(self.subspace_dim, dtype=torch.float64, device=grad.device)
+        total = torch.zeros(self.dim, dtype=torch.float64, device=grad.device)
         for row, column, sign in self._tiles(grad, key, grad.numel()):
             total.index_add_(0, column, (sign * grad[row]).double())
         return total.to(grad.dtype)
@@ -79,8 +87,8 @@ class SparseProjection(Projection):
         ]
 
     def _tile(self, like: Tensor, key: int, start: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(row, column, value) of every entry of rows start ... start + rows - 1."""
-        thresholds, d = self._thresholds.to(like.device), self.subspace_dim
+        """The row, column and value of every entry of rows start ... start + rows - 1."""
+        thresholds, d = self._thresholds.to(like.device), self.dim
         count = torch.searchsorted(thresholds, words(self.seed, key, 0, start, rows, like.device), right=True)
         row = torch.arange(rows, device=like.device).repeat_interleave(count)
         order = torch.arange(len(row), device=like.device) - (count.cumsum(0) - count).repeat_interleave(count)

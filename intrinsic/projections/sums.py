@@ -1,4 +1,4 @@
-"""Long sums in the tensors' own precision: what they lose, and how they do not."""
+"""Products summed over many rows: in the tensors' precision within a part, in float64 from part to part."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 ADDED_AT_ONCE = 512
-"""Terms added up in the tensors' precision; their sums are added in float64. With all rows at once BLAS may add them
-one by one: in float32 a million terms were wrong by 3e-5 of the gradient's norm."""
+"""The terms of a part, added up in the tensors' precision; the parts' sums are added in float64. With all rows at once
+BLAS may add them one by one: in float32 a million terms were wrong by 3e-5 of the gradient's norm."""
 
 
 def transposed_product(matrix: Tensor, grad: Tensor) -> Tensor:
-    """matrix^T grad, the sum over rows in float64 from one part to the next.
+    """The product matrix^T grad, its sum over rows in float64 from one part to the next.
 
     matrix [rows, d], grad [rows] or [rows, columns]  ->  [d] or [d, columns], float64.
     """

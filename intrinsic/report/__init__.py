@@ -16,7 +16,7 @@ __all__ = ["contents", "write_report"]
 
 
 def contents(result: MeasureResult) -> dict[str, str | bytes]:
-    """File name -> content. The same record gives the same bytes."""
+    """The report's files, by name. The same record gives the same bytes."""
     from intrinsic.report.curve import curve_csv
     from intrinsic.report.figure import render
     from intrinsic.report.tables import latex, markdown

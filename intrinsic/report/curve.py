@@ -7,42 +7,46 @@ import io
 from collections.abc import Iterator
 
 from intrinsic.records import MeasureResult, TrialRow
-from intrinsic.report.shown import mark, rate_in_use, shown_fit
+from intrinsic.report.shown import CurveMarks, mark
 
 COLUMNS = ("series", "d", "score", "low", "high", "seed", "learning_rate", "role", "mark", "status", "trial_id")
-Row = dict[str, object]
+"""The file's columns."""
+CsvRow = dict[str, object]
+"""One row: the value of each column; an absent one is an empty cell."""
 
 
 def curve_csv(result: MeasureResult) -> str:
-    """Columns as in COLUMNS; `series` is trial, fit, chance, baseline, target or d.
+    """The file's text, with the columns COLUMNS; `series` is trial, fit, chance, baseline, target or d.
 
     low and high: the fit's band, the baseline's mean -/+ one standard deviation, the interval for d. mark: how a
-    trial of a subspace is drawn (`intrinsic.report.shown.mark`). An empty cell: no such number.
+    trial of a subspace is drawn (:func:`intrinsic.report.shown.mark`). An empty cell: no such number.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_rows(result))
+    writer.writerows(_rows(CurveMarks(result)))
     return text.getvalue()
 
 
-def _rows(result: MeasureResult) -> Iterator[Row]:
-    outcome = result.result
-    yield {"series": "chance", "score": outcome.chance}
-    if outcome.baseline is not None:
-        mean, std = outcome.baseline.mean, outcome.baseline.std
-        spread = {} if std is None else {"low": mean - std, "high": mean + std}
-        yield {"series": "baseline", "score": mean, "learning_rate": outcome.baseline.learning_rate, **spread}
-    if outcome.target is not None:
-        low, high = outcome.search.interval
-        yield {"series": "target", "score": outcome.target}
-        yield {"series": "d", "d": outcome.d90, "low": low, "high": high, "status": outcome.search.status}
-    for point in shown_fit(result):
+def _rows(marks: CurveMarks) -> Iterator[CsvRow]:
+    yield from (_level(marks, level.name, level.y) for level in marks.levels)
+    search = marks.outcome.search
+    if marks.outcome.target is not None:
+        low, high = search.interval
+        yield {"series": "d", "d": marks.outcome.d90, "low": low, "high": high, "status": search.status}
+    for point in marks.fit:
         yield {"series": "fit", "d": point.d, "score": point.mean, "low": point.low, "high": point.high}
-    rate = rate_in_use(result)
-    yield from (_trial(trial, rate) for trial in outcome.trials)
+    yield from (_trial(marks, trial) for trial in marks.outcome.trials)
 
 
-def _trial(trial: TrialRow, rate: float | None) -> Row:
-    drawn = {} if trial.d is None else {"mark": mark(trial, rate)}
+def _level(marks: CurveMarks, name: str, score: float) -> CsvRow:
+    baseline, band = marks.outcome.baseline, marks.baseline_band
+    if name != "baseline" or baseline is None:
+        return {"series": name, "score": score}
+    spread = {} if band is None else dict(zip(("low", "high"), band, strict=True))
+    return {"series": name, "score": score, "learning_rate": baseline.learning_rate, **spread}
+
+
+def _trial(marks: CurveMarks, trial: TrialRow) -> CsvRow:
+    drawn = {} if trial.d is None else {"mark": mark(trial, marks.rate)}
     return {"series": "trial", **drawn, **trial.model_dump(include=set(COLUMNS))}

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from matplotlib.axes import Axes
 
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in points."""
-
-
+"""A rectangle on the page: x0, y0, x1, y1 in points."""
 MARGIN = 4.0
-"""Points that words keep away from marks and from the edge of their room."""
+"""Distance of words from marks and from the edge of their room, in points."""
 PATIENCE = 10.0
-"""Points of distance from the mark that weigh as much as one point covered."""
+"""Distance from the mark, in points, that weighs as much as one covered point of `taken`."""
 STEPS = 24
-"""Places tried along each side of the room, less one."""
-
-
+"""Number of places that are tried along each side of the room, less one."""
 Place = tuple[float, float]
-"""x, y in points."""
+"""A place on the page, or a width and height: x, y in points."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where the data of some axes lie on the page, in points; to be made again when the axes' limits change."""
+
+    axes: Axes
+    scale: float
+    """Points a pixel."""
+    room: Box
+    """The axes' own rectangle."""
+
+    def at(self, place: Place) -> Place:
+        """The place of a pair of data coordinates."""
+        return self.all_at([place])[0]
+
+    def all_at(self, places: Sequence[Place]) -> list[Place]:
+        """The place of each pair of data coordinates."""
+        return [(float(x) * self.scale, float(y) * self.scale) for x, y in self.axes.transData.transform(places)]
+
+
+def page_of(axes: Axes) -> Page:
+    """The page under these axes."""
+    scale = 72 / axes.figure.dpi
+    left, foot, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
+    return Page(axes, scale, (left, foot, right, top))
+
+
+def joined(spots: Sequence[Place]) -> list[Place]:
+    """The spots and points along the lines from each to the next, two points of length apart or closer."""
+    found = list(spots)
+    for (x0, y0), (x1, y1) in pairwise(spots):
+        parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / 2))
+        found += [(x0 + (x1 - x0) * k / parts, y0 + (y1 - y0) * k / parts) for k in range(1, parts)]
+    return found
 
 
 def covered(place: Place, size: Place, taken: Sequence[Place], margin: float = MARGIN) -> int:
-    """How many of the points lie in the box with this lower left corner, or within `margin` of it."""
+    """The number of points of `taken` in the box with lower left corner `place`, or within `margin` of it."""
     x0, y0, x1, y1 = place[0] - margin, place[1] - margin, place[0] + size[0] + margin, place[1] + size[1] + margin
     return sum(x0 <= x <= x1 and y0 <= y <= y1 for x, y in taken)
 
 
 def best_place(mark: Place, size: Place, room: Box, taken: Sequence[Place], margin: float = MARGIN) -> Place:
-    """Lower left corner of a box in `room` that covers the fewest of the points `taken` and lies near the mark.
+    """The lower left corner of a box in `room` that covers the fewest of the points `taken` and lies near the mark.
 
     size: width and height of the box. One larger than the room starts at the room's lower left.
     """
-
     places = [(x, y) for x in _starts(room[0], room[2] - size[0]) for y in _starts(room[1], room[3] - size[1])]
     corners = np.array(places)[:, None]
     points = np.array(taken, dtype=float).reshape(-1, 2)

@@ -1,81 +1,56 @@
-"""The levels a score is held against: baseline, target and chance, as lines across with their names beside them."""
+"""Chance, baseline and target in the figure: lines across with their names beside them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from matplotlib.axes import Axes
 
-from intrinsic.records import Baseline, MeasureOutcome
 from intrinsic.report.labels import spread
+from intrinsic.report.shown import Level, LevelName
 from intrinsic.report.style import GREEN, GREY, RED, SMALL
 
 GAP = 2.45 * SMALL
-"""Points between the middles of two names: each has two lines."""
+"""Distance between the middles of two names, of two lines each, in points."""
+LOOKS: dict[LevelName, tuple[str, str | tuple[int, tuple[int, ...]]]] = {
+    "chance": (GREY, (0, (1, 2))),
+    "baseline": (GREEN, "-"),
+    "target": (RED, (0, (5, 2))),
+}
+"""Colour and dash of a level's line."""
 
 
-@dataclass(frozen=True)
-class Level:
-    """A horizontal line across the axes and the words beside it."""
+def draw_levels(axes: Axes, levels: list[Level], band: tuple[float, float] | None) -> None:
+    """Draw the levels, each named at its right end; names are moved apart where they would touch.
 
-    y: float
-    name: str
-    value: str
-    colour: str
-    dash: str | tuple[int, tuple[int, ...]]
-
-
-def draw_levels(axes: Axes, outcome: MeasureOutcome) -> None:
-    """Lines across, each named at its right end; names are moved apart where they would touch.
-
-    A level outside of the axes has no line: its name stands at the edge, with an arrow.
+    A level outside of the axes has no line: its name stands at the edge, with an arrow. band: the baseline's mean
+    less and plus its standard deviation, shaded.
     """
     low, high = axes.get_ylim()
     height = axes.get_window_extent().height * 72 / axes.figure.dpi
-    levels = levels_of(outcome)
     wanted = [(min(max(level.y, low), high) - low) / (high - low) * height for level in levels]
-    placed = spread(wanted, GAP, height)
-    for level, at, to in zip(levels, wanted, placed, strict=True):
+    for level, at, to in zip(levels, wanted, spread(wanted, GAP, height), strict=True):
         if low <= level.y <= high:
-            axes.axhline(level.y, color=level.colour, linewidth=0.9, linestyle=level.dash, zorder=2)
-            leader = {"arrowstyle": "-", "color": level.colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
-            text = f"{level.name}\n{level.value}"
-        else:
-            leader, text = None, f"{level.name}\n{level.value} {'↓' if level.y < low else '↑'}"
-        axes.annotate(
-            text,
-            xy=(1, at / height),
-            xytext=(1.04, to / height),
-            xycoords="axes fraction",
-            textcoords="axes fraction",
-            color=level.colour,
-            fontsize=SMALL,
-            linespacing=1.1,
-            va="center",
-            arrowprops=leader,
-        )
-    _spread(axes, outcome.baseline)
+            colour, dash = LOOKS[level.name]
+            axes.axhline(level.y, color=colour, linewidth=0.9, linestyle=dash, zorder=2)
+        _name(axes, level, at / height, to / height)
+    if band is not None:
+        axes.axhspan(*band, color=GREEN, alpha=0.18, linewidth=0, zorder=1)
 
 
-def levels_of(outcome: MeasureOutcome) -> list[Level]:
-    """Chance, baseline and target, as far as they are known."""
-    levels = [Level(outcome.chance, "chance", f"{outcome.chance:.3f}", GREY, (0, (1, 2)))]
-    if outcome.baseline is not None:
-        levels.append(Level(outcome.baseline.mean, "baseline", _mean(outcome.baseline), GREEN, "-"))
-    if outcome.target is not None:
-        levels.append(Level(outcome.target, "target", f"{outcome.target:.3f}", RED, (0, (5, 2))))
-    return levels
-
-
-def _mean(baseline: Baseline) -> str:
-    if baseline.std is None:
-        return f"{baseline.mean:.3f}"
-    digits = 3 if baseline.std >= 5e-4 else 4
-    return f"{baseline.mean:.{digits}f} ± {baseline.std:.{digits}f}"
-
-
-def _spread(axes: Axes, baseline: Baseline | None) -> None:
-    """One standard deviation to either side."""
-    if baseline is not None and baseline.std is not None:
-        low, high = baseline.mean - baseline.std, baseline.mean + baseline.std
-        axes.axhspan(low, high, color=GREEN, alpha=0.18, linewidth=0, zorder=1)
+def _name(axes: Axes, level: Level, at: float, to: float) -> None:
+    """Write a level's name at the height `to`, with a thin line to the height `at`; both are shares of the axes."""
+    low, high = axes.get_ylim()
+    colour, _ = LOOKS[level.name]
+    leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+    beyond = "" if low <= level.y <= high else f" {'↓' if level.y < low else '↑'}"
+    axes.annotate(
+        f"{level.name}\n{level.value}{beyond}",
+        xy=(1, at),
+        xytext=(1.04, to),
+        xycoords="axes fraction",
+        textcoords="axes fraction",
+        color=colour,
+        fontsize=SMALL,
+        linespacing=1.1,
+        va="center",
+        arrowprops=None if beyond else leader,
+    )

@@ -6,7 +6,6 @@ through as it is.
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,44 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from intrinsic.records import MeasureResult, TrialRow
 from intrinsic.report import words
+from intrinsic.report.escape import for_latex, for_markdown, one_line
 from intrinsic.report.shown import SAME, rate_in_use
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "{''}",
-    "[": "{[}",  # after \\ or \midrule a bracket would open an optional argument
-    "]": "{]}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "−": r"$-$",
-    "≤": r"$\le$",
-    "≥": r"$\ge$",
-    "–": "--",
-    "…": r"\ldots{}",
-}
-MARKDOWN = {
-    "\\": "\\\\",
-    "|": r"\|",
-    "`": r"\`",
-    "*": r"\*",
-    "<": "&lt;",
-    ">": "&gt;",
-    "[": r"\[",
-    "]": r"\]",
-    "#": r"\#",
-}
 
 
 class Raw(str):
@@ -66,24 +29,28 @@ class DimensionRow:
 
     d: str
     rate: str
+    """The learning rate."""
     trials: str
+    """How many there were, and how many of them failed."""
     mean: str
     std: str
+    """Standard deviation of the scores."""
     reached: str
+    """Whether the mean reaches the target: yes, no or a dash."""
 
 
 def markdown(result: MeasureResult) -> str:
-    """result.md: facts, warnings, scores by dimension, every trial, how to get it again."""
-    return _environment(_escaper(MARKDOWN)).get_template("result.md").render(_context(result))
+    """The text of result.md: facts, warnings, scores by dimension, every trial, how to get it again."""
+    return _environment(_unless_raw(for_markdown)).get_template("result.md").render(_context(result))
 
 
 def latex(result: MeasureResult) -> str:
-    """result.tex: two tables for `\\input`; needs booktabs and nothing else."""
-    return _environment(_escaper(LATEX)).get_template("result.tex").render(_context(result))
+    """The text of result.tex: two tables for `\\input`, which need booktabs and nothing else."""
+    return _environment(_unless_raw(for_latex)).get_template("result.tex").render(_context(result))
 
 
 def facts(result: MeasureResult) -> list[tuple[str, str]]:
-    """What a reader needs to judge the number, each with its name; also what the terminal shows."""
+    """Names and values of what a reader needs to judge the result; the terminal shows them too."""
     spec, outcome = result.run.spec, result.result
     baseline = outcome.baseline
     rows = [
@@ -116,15 +83,13 @@ def _subspace_rate(result: MeasureResult, chosen: float) -> str:
 
 
 def by_dimension(result: MeasureResult) -> list[DimensionRow]:
-    """Scores by (d, rate), ascending, of the trials that speak for them.
+    """Scores by dimension and rate, ascending, without those of trials that took part in a choice.
 
-    Trials that took part in a choice do not (pilots of the rate, a guard's first look): the best of several is biased.
+    These are the pilots of the rate and a guard's first look: the best score of several is biased.
     """
-    first_look = result.run.spec.search.seeds
     groups: dict[tuple[int, float], list[TrialRow]] = defaultdict(list)
     for trial in result.result.trials:
-        chosen = trial.role == "subspace-rate" or (trial.role == "guard" and trial.seed == first_look)
-        if trial.d is not None and not chosen:
+        if trial.d is not None and trial.role != "subspace-rate" and not trial.first_look:
             groups[trial.d, trial.learning_rate].append(trial)
     return [_dimension_row(result, *key, groups[key]) for key in sorted(groups)]
 
@@ -183,13 +148,5 @@ def _environment(escape: Callable[[object], object]) -> Environment:
     )
 
 
-def one_line(value: object) -> str:
-    """Control characters and line ends become spaces: they would end a table's row or a code block."""
-    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", str(value))
-
-
-def _escaper(table: dict[str, str]) -> Callable[[object], object]:
-    def escape(value: object) -> object:
-        return value if isinstance(value, Raw) else "".join(table.get(c, c) for c in one_line(value))
-
-    return escape
+def _unless_raw(escape: Callable[[object], str]) -> Callable[[object], object]:
+    return lambda value: value if isinstance(value, Raw) else escape(value)

@@ -10,26 +10,27 @@ from intrinsic.records import Cost, MeasureOutcome, SearchResult
 from intrinsic.spec import MeasureSpec, OptimSpec, OptionValue, TargetSpec
 
 DASH = "–"
+"""What stands for a number that there is not."""
 
 
 def score(value: float | None) -> str:
-    """Four decimals resolve one example in ten thousand; a dash for no score."""
+    """A score with four decimals, which tell one example in ten thousand: 0.7745; a dash for none."""
     return DASH if value is None else f"{value:.4f}"
 
 
 def mean_and_spread(mean: float, std: float | None, count: int) -> str:
-    """0.7745 ± 0.0031 (3 seeds)."""
+    """A mean, its standard deviation and the number of scores: 0.7745 ± 0.0031 (3 seeds)."""
     spread = "" if std is None else f" ± {std:.4f}"
     return f"{mean:.4f}{spread} ({count} seed{'s' if count != 1 else ''})"
 
 
 def count(value: int) -> str:
-    """12,345,678."""
+    """A count with its thousands apart: 12,345,678."""
     return f"{value:,}"
 
 
 def percent(share: float) -> str:
-    """Two significant digits, never in powers of ten: 0.0059 %, 12 %."""
+    """The share in two significant digits, never in powers of ten: 0.0059 %, 12 %."""
     if share <= 0:
         return "0 %"
     decimals = max(0, 1 - math.floor(math.log10(100 * share)))
@@ -37,19 +38,19 @@ def percent(share: float) -> str:
 
 
 def rate(value: float) -> str:
-    """0.004, 2.5e-05: the shortest form."""
+    """A learning rate in its shortest form: 0.004, 2.5e-05."""
     return f"{value:g}"
 
 
 def size(nbytes: int) -> str:
-    """Bytes below 10 kB, kB and MB (powers of ten) above."""
+    """A size in bytes, from 10,000 bytes on in kB or MB (powers of ten): 2,948 bytes, 49.4 kB, 49.4 MB."""
     if nbytes < 10_000:
         return f"{nbytes:,} bytes"
     return f"{nbytes / 1e3:,.1f} kB" if nbytes < 1e6 else f"{nbytes / 1e6:,.1f} MB"
 
 
 def duration(seconds: float) -> str:
-    """4.2 s, 3 min 20 s, 2 h 05 min."""
+    """A duration in one or two units: 4.2 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -59,24 +60,24 @@ def duration(seconds: float) -> str:
 
 
 def short_name(name: str) -> str:
-    """A folder by its last part; a Hub name whole."""
+    """The last part of a folder's path; a name on the Hub as it is."""
     return PurePath(name).name if os.path.isabs(name) or name.startswith((".", "~")) else name
 
 
 def task(spec: MeasureSpec) -> str:
-    """rotten-tomatoes; a task from the user's own files by their name."""
+    """The task's name: rotten-tomatoes; of the user's own files theirs."""
     if spec.task.name == "files" and spec.task.data_dir:
         return PurePath(spec.task.data_dir).name or "files"
     return spec.task.name
 
 
 def method(spec: MeasureSpec) -> str:
-    """SAID (Aghajanyan et al.) scales by layer, DID does not; SAID of lora over another method's parameters."""
+    """The method's name: SAID (Aghajanyan et al. 2020; it has scales), DID (without them), or SAID of lora."""
     return ("SAID" if spec.structure_aware else "DID") + (f" of {spec.of.name}" if spec.of else "")
 
 
 def method_settings(spec: MeasureSpec) -> str:
-    """SAID, fastfood projection, head in-subspace, all parameters; SAID of lora (rank=8), fastfood projection ..."""
+    """The method with its settings: SAID (a scale per layer), fastfood projection, head in-subspace, all parameters."""
     scales = f" (a scale per {spec.lambdas})" if spec.structure_aware else ""
     if spec.of is not None:
         options = ", ".join(f"{name}={_option(value)}" for name, value in spec.of.options)
@@ -91,26 +92,26 @@ def _option(value: OptionValue) -> str:
 
 
 def model(spec: MeasureSpec) -> str:
-    """minilm (2 layers)."""
+    """The model's name, and how many of its layers are used: minilm (2 layers)."""
     layers = spec.model.layers
     cut = "" if layers is None else f" ({layers} layer{'s' if layers > 1 else ''})"
     return short_name(spec.model.name) + cut
 
 
 def budget(optim: OptimSpec) -> str:
-    """100 steps of 32."""
+    """The length of training and the examples of a step: 100 steps, batch 32."""
     number, unit = (f"{optim.epochs:g}", "epoch") if optim.steps is None else (str(optim.steps), "step")
     length = f"{number} {unit}{'' if number == '1' else 's'}"
     return f"{length}, batch {optim.batch_size * optim.accumulate}"
 
 
 def d_name(spec: MeasureSpec) -> str:
-    """d90 for a fraction of 0.9."""
+    """The dimension's name by the target's fraction: d90 for 0.9."""
     return f"d{100 * spec.target.fraction:.6g}"
 
 
 def target_rule(target: TargetSpec) -> str:
-    """How the target follows from the baseline."""
+    """The rule by which the target follows from the baseline: 0.9 × baseline."""
     fraction = f"{target.fraction:g}"
     return {
         "own": f"{fraction} × baseline",
@@ -120,14 +121,14 @@ def target_rule(target: TargetSpec) -> str:
 
 
 def interval(search: SearchResult) -> str:
-    """[512, 1024], rounded outwards; an end outside the bracket is open: (…, 1024]."""
+    """The interval for d, rounded outwards: [512, 1024]; an end outside of the search's range is open: (…, 1024]."""
     low, high = search.interval
     left = "(…" if low is None else f"[{math.floor(low)}"
     return f"{left}, " + ("…)" if high is None else f"{math.ceil(high)}]")
 
 
 def dimension(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
-    """d90 as far as it was found, with its interval."""
+    """The dimension as far as it was found, with its interval: 512, 95 % interval [256, 1024]."""
     search = outcome.search
     sure = f"{100 * search.confidence:g} % interval {interval(search)}"
     if search.status == "never-met":
@@ -141,7 +142,7 @@ def dimension(outcome: MeasureOutcome, spec: MeasureSpec) -> str:
 
 
 def dimension_cell(outcome: MeasureOutcome) -> str:
-    """d90 for a table's cell: 512, ≤ 4, ≥ 26 (the interval's lower end where nothing reaches the target) or a dash."""
+    """The dimension for a table's cell: 512, ≤ 4, a dash, or ≥ 26: the interval's lower end where no d is enough."""
     low, _ = outcome.search.interval
     if outcome.search.status == "never-met" and low is not None:
         return f"≥ {math.floor(low)}"
@@ -157,7 +158,7 @@ def interval_cell(outcome: MeasureOutcome) -> str:
 
 
 def baseline_cell(outcome: MeasureOutcome) -> str:
-    """0.7745 ± 0.0031 for a table's cell."""
+    """The baseline for a table's cell: 0.7745 ± 0.0031, or a dash."""
     if outcome.baseline is None:
         return DASH
     spread = "" if outcome.baseline.std is None else f" ± {score(outcome.baseline.std)}"
@@ -165,6 +166,6 @@ def baseline_cell(outcome: MeasureOutcome) -> str:
 
 
 def cost(spent: Cost) -> str:
-    """54 trials (2 reused), 5,400 steps, 25 min 12 s."""
+    """The cost in trials, steps and time: 54 trials (2 reused), 5,400 steps, 25 min 12 s."""
     reused = f" ({spent.reused} reused)" if spent.reused else ""
     return f"{spent.trials} trials{reused}, {spent.steps:,} steps, {duration(spent.seconds)}"

@@ -1,4 +1,4 @@
-"""Which dimensions to try: gallop, bisect, refine, guard the rate.
+"""The adaptive search: it gallops, bisects, refines and guards the learning rate.
 
 1. Start at the grid's geometric middle and gallop by a factor of about four, doubling the stride, until one
    dimension fails and one reaches the target; then bisect down to neighbours on the grid. A dimension
@@ -26,13 +26,13 @@ from intrinsic.search.ledger import Ask, Ledger
 GALLOP = 4.0
 """Factor of the first stride."""
 DRAWS = 600
-"""Posterior draws behind a decision; the reported interval takes more."""
+"""Number of posterior draws behind a decision; the reported interval takes more."""
 BLUR = 0.5
-"""Refinement stops where the curve's sd at the crossing is below this share of the target's own sd."""
+"""Share of the target's standard deviation: refinement stops where the curve's, at the crossing, is below it."""
 HOPELESS = 0.5
-"""A failure below this share of the way from chance to the target needs no guard, unless all hangs on it."""
+"""Share of the way from chance to the target: a dimension that stays below it is guarded only as the last one."""
 REACH = 3.0
-"""Refinement completes dimensions at most so many grid steps from the crossing."""
+"""Grid steps from the crossing within which refinement completes the seeds of a dimension."""
 
 
 def explore(ledger: Ledger, dims: tuple[int, ...]) -> None:
@@ -57,7 +57,7 @@ def _stride(dims: tuple[int, ...]) -> int:
 
 
 def examine(ledger: Ledger, d: int) -> bool:
-    """Ask at d until the verdict is clear or the seeds are spent; does d reach the target?"""
+    """Ask at d until the verdict is clear or the seeds are spent, and say whether d reaches the target."""
     ledger.fill(d, 1)
     if not ledger.clear(d):
         ledger.fill(d, ledger.spec.seeds)
@@ -141,7 +141,7 @@ def _beyond(ledger: Ledger, dims: tuple[int, ...], post: Posterior) -> int | Non
 
 
 def _rescued(ledger: Ledger, d: int, last: bool) -> bool:
-    """Does d, which fails at its rate, reach the target at another one? If so that rate is put to use."""
+    """Whether d, which fails at its rate, reaches the target at another one; if so that rate is put to use."""
     rate = guard(ledger, d, last)
     if rate is not None:
         ledger.switch(d, rate)
@@ -157,7 +157,7 @@ def guard(ledger: Ledger, d: int, last: bool = False) -> float | None:
     undecided, both rates get as many seeds again. Only those fresh scores enter the fit. A dimension clearly below
     HOPELESS of the way from chance to the target is not guarded: a factor of two in the rate does not win that much.
 
-    `last`: the claim that no dimension reaches the target hangs on this guard. Then hopelessness is no excuse (the best
+    `last`: the claim that no dimension reaches the target rests on this guard. Then hopelessness is no excuse (the best
     rate falls at large d, and there a rate too high looks like chance), the looks go on in the direction in which
     they rise, a look is dismissed only where it is clearly below the target, and fresh seeds that reach the target in
     the mean decide: whether the other rate is better than one that does not reach it is no longer the question.
@@ -174,7 +174,8 @@ def guard(ledger: Ledger, d: int, last: bool = False) -> float | None:
 
 def _looks(ledger: Ledger, d: int, rate: float) -> dict[float, float | None]:
     """One trial at each rate around this one that has none yet -> their scores, None for a lost one."""
-    looks = [Ask(d, ledger.spec.seeds, r) for r in _around(ledger, rate) if not ledger.tried(d, r)]
+    rates = [r for r in _around(ledger, rate) if not ledger.tried(d, r)]
+    looks = [Ask(d, ledger.look_seed, r, first_look=True) for r in rates]
     ledger.ask(looks)
     return {look.rate_factor: ledger.score(look) for look in looks if ledger.tried(d, look.rate_factor)}
 

@@ -1,4 +1,4 @@
-"""From the scores to a status, an estimate, an interval and a sentence."""
+"""The conclusion of a search: from its scores to a status, an estimate, an interval and a sentence."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from intrinsic.search.fit import Posterior, curve, posterior
 from intrinsic.search.ledger import Ledger
 
 DRAWS = 2000
-"""Posterior draws behind the reported interval."""
-
+"""Number of posterior draws behind the reported interval."""
 JUMP = 0.5
 """Share of the whole rise seen; more than that in one grid step is a jump that the grid does not resolve."""
 
 Interval = tuple[float | None, float | None]
+"""Both ends of an interval of dimensions; None for an end outside of the bracket."""
 
 
 def conclude(ledger: Ledger, dims: tuple[int, ...]) -> SearchResult:
-    """The result of everything asked."""
+    """The result of a search, from everything it asked for."""
     cells = ledger.cells()
     if not cells or all(point.score is None for point in ledger.points):
         return _result(ledger, "never-met", None, (None, None), None, _no_score(ledger))

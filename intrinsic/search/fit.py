@@ -39,20 +39,21 @@ Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 SIGMAS = np.geomspace(0.003, 0.8, 14)
-"""Noise, in units of the range R."""
+"""Grid of sigma, the noise, in units of the range R."""
 AMPLITUDES = np.array([0.04, 0.12, 0.36])
-"""s, in units of R."""
+"""Grid of s, the amplitude of g, in units of R."""
 LENGTHS = np.array([1.5, 3.0, 8.0])
-"""l, in octaves of d."""
+"""Grid of l, the length of g, in octaves of d."""
 RATIOS = np.exp(np.linspace(-3.0, 2.4, 19))
-"""rho, the baseline's noise against the search's."""
-RATIO_SD = 0.5
-LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 2.0, 0.125, 0.25
+"""Grid of rho, the baseline's noise over that of the search's trials."""
+RATIO_SD, LEVEL_SD, SLOPE_MEAN, SLOPE_SD = 0.5, 2.0, 0.125, 0.25
+"""Priors of log rho (sd), a (sd, in units of R) and b (mean and sd, in units of R an octave)."""
 PER_CELL = 4
-"""Points of the fine axis between two neighbouring dimensions."""
+"""Steps of the fine axis from one dimension of the grid to the next."""
 UNSEEN_WEIGHT = 1e-3
 """Weight, in trials per octave, of the fine axis where nothing was tried: it only breaks ties."""
 KEY = 0x1D90
+"""Key of the random generator behind all draws."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +69,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Draws, in the score's unit. M draws on G points of the fine axis."""
+    """M draws of the curve on the G points of the fine axis, in the score's unit."""
 
     x: Array
-    """[G] log2 d."""
+    """Fine axis [G], log2 d."""
     paths: Array
-    """[M, G] not projected."""
+    """Draws of the curve [M, G], not yet projected on the rising curves."""
     weights: Array
-    """[G] of the projection: the number of trials, and next to nothing where there are none."""
+    """Weights of the projection [G]: the number of trials, and next to nothing where there are none."""
     targets: Array
-    """[M]"""
+    """Draws of the target [M]."""
     crossings: Array
-    """[M] log2 of the crossing; -inf where the target is met below the axis, inf where above."""
+    """Draws of log2 of the crossing [M]; -inf where the target is met below the axis, inf where above."""
 
     def quantile(self, level: float) -> float:
-        """log2 d; one of the draws, so that infinite ends never mix with finite ones."""
+        """Quantile of `crossings`; it is one of them, so that infinite ones never mix with finite ones."""
         return float(np.quantile(self.crossings, level, method="inverted_cdf"))
 
 
@@ -91,15 +92,17 @@ class _Seen:
     """The n cells as the model sees them: scores about their middle, in units of R."""
 
     x: Array
-    """[n] log2 d."""
+    """log2 d [n]."""
     where: Indices
-    """[n] the places of x on the fine axis."""
+    """Places of x on the fine axis [n]."""
     means: Array
+    """Mean scores [n]."""
     counts: Array
+    """Numbers of scores [n]."""
     squares: float
     """Pooled sum of squares within cells."""
     df: int
-    """Its degrees of freedom."""
+    """Degrees of freedom of `squares`."""
 
     @property
     def x_mid(self) -> float:
@@ -108,18 +111,18 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What each of M draws has instead of one fitted value."""
+    """Settings of the model for each of M draws, which take the place of one fitted value."""
 
     sigmas: Array
     amplitudes: Array
     lengths: Indices
-    """[M] into LENGTHS."""
+    """Indices into LENGTHS [M]."""
     inverses: Array
-    """[M, n, n] of the covariance of the cells' means."""
+    """Inverse covariances of the cells' means [M, n, n]."""
 
 
 def posterior(cells: Sequence[Cell], target: Target, dims: tuple[int, ...], draws: int) -> Posterior:
-    """Draws given what was seen; `cells` at dimensions of the grid `dims`, at least one of them."""
+    """The posterior given the scores in `cells`: at least one cell, all at dimensions of the grid `dims`."""
     x = fine_axis(dims)
     unit, middle = _scale(cells, target)
     seen = _seen(cells, dims, unit, middle)
@@ -145,7 +148,7 @@ def curve(post: Posterior, confidence: float) -> tuple[FitPoint, ...]:
 
 @lru_cache(maxsize=32)
 def fine_axis(dims: tuple[int, ...]) -> Array:
-    """[G] log2 d: the grid's dimensions, with PER_CELL steps from one to the next."""
+    """The fine axis [G], log2 d: from each of the grid's dimensions to the next in PER_CELL steps."""
     knots = np.log2(np.array(dims, dtype=float))
     steps = np.arange(PER_CELL * (len(dims) - 1) + 1) / PER_CELL
     return np.asarray(np.interp(steps, np.arange(len(dims)), knots))

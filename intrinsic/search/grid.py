@@ -9,11 +9,13 @@ from intrinsic.spec import SearchSpec
 
 
 def dimensions(spec: SearchSpec) -> tuple[int, ...]:
-    """Ascending dimensions a search may ask about.
+    """Dimensions that a search may ask about, ascending.
 
     The spec's own `grid` when it is given; else low * resolution^k, rounded to whole numbers, ending with
     high (whose last step may therefore be shorter). Where rounding merges neighbours, one of them stays.
-    The grid hangs on `low` alone, so that trials stay usable when `high` is raised.
+    The grid starts from `low` alone, so that trials stay usable when `high` is raised.
+
+    Raises SpecError for a grid of one dimension.
     """
     if len(set(spec.grid)) == 1:
         raise SpecError(f"a grid needs two dimensions or more, got {spec.grid}: add one, or leave the grid empty")

@@ -1,10 +1,10 @@
-"""What a search has asked and been told: budget, scores, noise. The only place that calls `evaluate`."""
+"""The ledger of a search: its asks, answers, budget and noise. The only place that calls `evaluate`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scipy.stats import t as student_t
 
@@ -23,29 +23,36 @@ fresh seeds must also reach the target, so that false switches stay rare (covera
 FALL = 0.99
 """Confidence, over all pairs of dimensions together, at which a fall through the target is believed."""
 FUTILE = 6
-"""Where the first so many trials were all lost, the fault lies in no single one, and no more are asked."""
+"""Number of trials after which a search ends if all were lost: then the fault lies in no single one of them."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One trial the search wants: dimension d, the seed's index, the factor on the subspace's learning rate."""
+    """One trial that the search wants."""
 
     d: int
+    """Dimension of the subspace."""
     seed: int
+    """Index of the seed, from 0."""
     rate_factor: float = 1.0
+    """Factor on the subspace's learning rate."""
+    first_look: bool = False
+    """Whether this is a guard's first look at another rate: see :class:`intrinsic.records.Point`."""
 
 
 Evaluate = Callable[[Sequence[Ask]], Sequence[float | None]]
-"""Answers a batch of asks, in order: the score; -inf (any number that is not finite) where training diverged; None
-where the trial was lost, that is gave no score for a reason outside of training. A batch may run in parallel."""
+"""A function that answers a batch of asks, in order, and may run them in parallel.
+
+An answer is the score; -inf (or any number that is not finite) where training diverged; None where the trial was lost,
+that is gave no score for a reason outside of training."""
 
 
 class Ledger:
     """Everything asked so far, and the rate in use at every dimension.
 
-    Seeds 0 .. seeds-1 are a dimension's own. At another rate, seed `seeds` is the guard's first look; it
-    is chosen for being high, so it enters no mean. The seeds after it, to 2 seeds, are fresh and do. A dimension's
-    own seeds and the fresh ones stand in for each other where more are needed.
+    With k = spec.seeds, the seeds 0 .. k-1 are a dimension's own, k+1 .. 2k are fresh ones for comparing two rates,
+    and either kind stands in for the other where more are needed. Seed k is kept for a guard's first look, which
+    enters no mean.
 
     A diverged trial says that the setting is no good: it counts as `floor`. A lost one says nothing: it is
     left out, and another seed is asked in its place.
@@ -54,18 +61,23 @@ class Ledger:
     def __init__(self, evaluate: Evaluate, target: Target, spec: SearchSpec, words: Words | None = None) -> None:
         self.target, self.spec, self.words = target, spec, words or measurement_words(spec)
         self.points: list[Point] = []
+        """Everything asked, in order, with its answer."""
         self.exhausted = False
+        """Whether more was asked than max_trials allows."""
         self._evaluate = evaluate
         self._scores: dict[tuple[int, float], dict[int, float | None]] = {}
+        """Answers by (d, factor on the rate), then by seed; all but those of first looks."""
+        self._looks: dict[tuple[int, float], float | None] = {}
+        """Answers of first looks, by (d, factor on the rate)."""
         self.switches: list[tuple[int, float]] = []
-        """d and factor, wherever the search went over to another rate."""
+        """(d, factor on the rate) wherever the search went over to another rate, in order."""
         self._exceptions: dict[int, float] = {}
 
     def ask(self, asks: Sequence[Ask]) -> None:
         """Ask what is not known yet, as far as max_trials allows; `exhausted` says that it did not."""
         if self.over:
             return
-        new = [a for a in asks if a.seed not in self._scores.get((a.d, a.rate_factor), {})]
+        new = [a for a in asks if not self._asked(a)]
         room = self.spec.max_trials - len(self.points)
         self.exhausted = self.exhausted or len(new) > room
         batch = new[:room]
@@ -76,13 +88,20 @@ class Ledger:
             self._record(a, answer if answer is None or math.isfinite(answer) else -math.inf)
 
     def _record(self, a: Ask, answer: float | None) -> None:
-        self._scores.setdefault((a.d, a.rate_factor), {})[a.seed] = answer
+        if a.first_look:
+            self._looks[a.d, a.rate_factor] = answer
+        else:
+            self._scores.setdefault((a.d, a.rate_factor), {})[a.seed] = answer
         score = None if answer is None or answer == -math.inf else float(answer)
-        self.points.append(Point(d=a.d, seed=a.seed, rate_factor=a.rate_factor, score=score, lost=answer is None))
+        self.points.append(Point(**asdict(a), score=score, lost=answer is None))
+
+    def _asked(self, a: Ask) -> bool:
+        at = (a.d, a.rate_factor)
+        return at in self._looks if a.first_look else a.seed in self._scores.get(at, {})
 
     @property
     def over(self) -> bool:
-        """Nothing more will be asked: the budget is spent, or see FUTILE."""
+        """Whether nothing more will be asked: the budget is spent, or the first FUTILE trials were all lost."""
         return self.exhausted or (len(self.points) >= FUTILE and all(point.lost for point in self.points))
 
     def fill(self, d: int, count: int, rate: float | None = None, first: int = 0) -> None:
@@ -98,10 +117,15 @@ class Ledger:
             self.ask([Ask(d, seed, rate) for seed in unused[:short]])
 
     def _unused(self, d: int, rate: float) -> set[int]:
-        return set(range(2 * self.spec.seeds + 1)) - {self.spec.seeds} - self._scores.get((d, rate), {}).keys()
+        return set(range(2 * self.spec.seeds + 1)) - {self.look_seed} - self._scores.get((d, rate), {}).keys()
+
+    @property
+    def look_seed(self) -> int:
+        """Index of the seed of every first look; no other trial has it."""
+        return self.spec.seeds
 
     def incomplete(self, d: int) -> bool:
-        """Has d fewer trials than the spec wants, and seeds left to ask?"""
+        """Whether d has fewer trials than the spec wants, and seeds left to ask."""
         return self.seeds(d) < self.spec.seeds and bool(self._unused(d, self.rate(d)))
 
     def rate(self, d: int) -> float:
@@ -113,27 +137,28 @@ class Ledger:
         self.switches.append((d, rate))
 
     def make_exception(self, d: int, rate: float) -> None:
-        """From now on the scores at `rate` speak for d alone."""
+        """Let the scores at `rate` stand for d from now on, and for no other dimension."""
         self._exceptions[d] = rate
 
     def tried(self, d: int, rate: float) -> bool:
-        """Has anything been asked at this dimension and rate?"""
-        return (d, rate) in self._scores
+        """Whether anything has been asked at this dimension and rate."""
+        return (d, rate) in self._scores or (d, rate) in self._looks
 
     def score(self, ask: Ask) -> float | None:
         """The answer to an ask, -inf for a diverged trial; None if it was lost, or not asked."""
-        return self._scores.get((ask.d, ask.rate_factor), {}).get(ask.seed)
+        at = (ask.d, ask.rate_factor)
+        return self._looks.get(at) if ask.first_look else self._scores.get(at, {}).get(ask.seed)
 
     def seeds(self, d: int, rate: float | None = None) -> int:
-        """Trials at d that enter the fit, diverged ones among them, lost ones not."""
+        """Number of trials at d that enter the fit: diverged ones do, lost ones and first looks do not."""
         return len(self._entering(d, self.rate(d) if rate is None else rate))
 
     def _entering(self, d: int, rate: float) -> list[float]:
         known = self._scores.get((d, rate), {})
-        return [score for seed, score in sorted(known.items()) if seed != self.spec.seeds and score is not None]
+        return [score for _, score in sorted(known.items()) if score is not None]
 
     def floor(self) -> float | None:
-        """What a diverged trial counts as: chance, or the lowest score seen if that is lower.
+        """Score that a diverged trial counts as: chance, or the lowest score seen if that is lower.
 
         f(d) then is the score to expect at d when a diverged run is worth no more than guessing.
         """
@@ -154,8 +179,7 @@ class Ledger:
 
     def dims(self) -> list[int]:
         """All dimensions tried at the rate in use there, ascending, those whose trials were lost among them."""
-        look = {self.spec.seeds}
-        return sorted(d for d, rate in self._scores if rate == self.rate(d) and self._scores[d, rate].keys() - look)
+        return sorted(d for d, rate in self._scores if rate == self.rate(d))
 
     def cells(self) -> list[Cell]:
         """The scores at all dimensions tried, ascending, each at the rate in use there."""
@@ -171,12 +195,12 @@ class Ledger:
         return (math.sqrt(math.fsum(cell.squares for cell in cells) / df) if df else math.inf), df
 
     def reached(self, d: int, rate: float | None = None) -> bool:
-        """Does the mean at d (at the rate in use, or at another one) reach the target's value?"""
+        """Whether the mean at d (at the rate in use, or at another one) reaches the target's value."""
         cell = self.cell(d, rate)
         return cell is not None and cell.mean >= self.target.value
 
     def clear(self, d: int) -> bool:
-        """Is the mean at d farther from the target than noise explains, the baseline's noise included?
+        """Whether the mean at d is farther from the target than noise explains, the baseline's noise included.
 
         |mean - tau| > t sqrt(s^2 / n + weight^2 max(s, s_B)^2 / n_B), t Student's quantile at CLEAR with the df of s.
         """
@@ -186,7 +210,7 @@ class Ledger:
         return abs(cell.mean - self.target.value) > self._margin(cell.count)
 
     def clearly_below(self, score: float) -> bool:
-        """Is a single score farther below the target than noise explains, in the same sense?"""
+        """Whether a single score is farther below the target than noise explains, in the same sense."""
         return self.target.value - score > self._margin(1)
 
     def _margin(self, count: int) -> float:
@@ -198,7 +222,7 @@ class Ledger:
         return _quantile(CLEAR, df) * math.sqrt(variance)
 
     def better(self, d: int, rate: float) -> bool:
-        """Is `rate` better at d than the rate in use, by more than noise explains?"""
+        """Whether `rate` is better at d than the rate in use, by more than noise explains."""
         other, own = self.cell(d, rate), self.cell(d)
         return other is not None and (own is None or self._above(other, own, BETTER))
 
@@ -206,7 +230,7 @@ class Ledger:
         return left.mean - right.mean > self._allowance(1 / left.count + 1 / right.count, level)
 
     def clearly_worse(self, cell: Cell, other: Cell) -> bool:
-        """Is one mean below another by more than noise explains?"""
+        """Whether the mean of a cell is below another one by more than noise explains."""
         return self._above(other, cell, FALL)
 
     def fall(self) -> tuple[int, int] | None:

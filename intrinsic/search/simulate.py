@@ -33,17 +33,20 @@ class Curve:
     floor: float
     rise: float
     stretch: float
-    """s of logistic, 1/a of power, octaves of each ramp of stairs."""
+    """Width of the rise in octaves: s of logistic, 1/a of power, one ramp of stairs."""
     landing: tuple[float, float] = (0.4, 1.0)
-    """stairs: share of the rise where the landing lies, and its octaves."""
+    """Share of the rise at which the landing of stairs lies, and its octaves."""
     d90: float = 100.0
+    """Dimension at which the curve meets the target."""
 
     @property
     def plateau(self) -> float:
+        """Expected score at large d, and of the baseline."""
         return self.floor + self.rise
 
     @property
     def target(self) -> float:
+        """Score that counts as reached: 0.9 of the plateau."""
         return 0.9 * self.plateau
 
     def mean(self, d: float) -> float:
@@ -105,6 +108,7 @@ class Responder:
         return [self.curve.plateau + self.baseline_noise * self._noise() for _ in range(seeds)]
 
     def __call__(self, asks: Sequence[Ask]) -> list[float | None]:
+        """Scores of the asks, in order."""
         return [self._score(ask) for ask in asks]
 
     def _score(self, ask: Ask) -> float:
@@ -120,47 +124,55 @@ class Responder:
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is simulated over all shapes and noise levels. The defaults are the standard test."""
+    """A setting to simulate, over all shapes and noise levels. The defaults are the standard test."""
 
     name: str = "standard"
     spec: SearchSpec = field(default_factory=SearchSpec)
     noises: tuple[float, ...] = (0.3, 1.0, 2.5)
-    """Points."""
+    """Standard deviations of a trial's noise, in points."""
     baseline_noise: float = 1.0
     """The baseline's noise in units of the trials'."""
     baseline_seeds: tuple[int, ...] = (3, 4, 5)
-    """One of them, at random, for each curve."""
+    """Numbers of baseline scores; each curve gets one of them at random."""
     d90: tuple[float, float] = (12.0, 1400.0)
+    """Range of the curves' d90."""
     penalty: tuple[float, float] = (0.0, 3.0)
-    """Points lost for every factor of two off the best rate."""
+    """Range of the points lost for every factor of two off the best rate."""
     best_rate: float = 1.0
+    """Factor on the learning rate at which no points are lost."""
     tails: float | None = None
+    """Degrees of freedom of Student noise; None: normal noise."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What came out over the curves of one shape and one noise level."""
+    """Counts over the curves of one shape and one noise level."""
 
     scenario: str
     shape: str
     noise: float
     curves: int
     below: int
-    """Curves whose d90 lies below the interval (or that got none)."""
+    """Number of curves whose d90 lies below the interval (or that got none)."""
     above: int
+    """Number of curves whose d90 lies above the interval."""
     found: int
+    """Number of searches that ended with the status `found`."""
     trials_median: float
+    """Median number of trials of a search."""
     trials_max: int
+    """Largest number of trials of a search."""
     ratio_median: float
-    """Upper over lower end of the interval; an open end counts as the bracket's end."""
+    """Median of the interval's upper over its lower end; an open end counts as the bracket's end."""
 
     @property
     def coverage(self) -> float:
+        """Share of the curves whose d90 lies in the interval."""
         return 1 - (self.below + self.above) / self.curves
 
 
 def tally(scenario: Scenario, shape: str, noise: float, curves: int, seed: int) -> Tally:
-    """Search so many curves, each with its own stream derived from seed, shape, noise and number."""
+    """Search `curves` curves, each with a random stream of its own, derived from seed, shape, noise and number."""
     place = [seed, SHAPES.index(shape), scenario.noises.index(noise)]
     runs = [_run(scenario, shape, noise, np.random.default_rng([*place, number])) for number in range(curves)]
     trials = [len(result.points) for _, result in runs]

@@ -12,21 +12,22 @@ from intrinsic.spec import TargetSpec
 
 @dataclass(frozen=True)
 class Target:
-    """tau = offset + weight * mu_B, where mu_B is the baseline's expected score.
+    """The target tau = offset + weight * mu_B, where mu_B is the baseline's expected score.
 
     mu_B is known only through `baseline`, its scores over seeds: the fit treats it as uncertain, with the
     noise it estimates from all trials together. `weight` 0 makes tau a fixed number.
     """
 
     value: float
-    """tau at the baseline's mean, in the metric's unit."""
+    """The target tau at the baseline's mean, in the metric's unit."""
     weight: float
+    """Factor on mu_B, 0 or more."""
     baseline: tuple[float, ...]
     """Scores of full fine-tuning; they inform about the noise even where weight is 0."""
     chance: float | None = None
     """Score of the best constant answer; None if unknown."""
     negated: bool = False
-    """The metric is better when lower: its scores come here with their sign turned."""
+    """Whether the metric is better when lower; its scores then come here with their sign turned."""
 
     def shown(self, score: float) -> str:
         """A score in the metric's own sign, for a message."""
@@ -54,7 +55,7 @@ class Target:
 def make_target(
     spec: TargetSpec, baseline_scores: Sequence[float], chance: float | None = None, negated: bool = False
 ) -> Target:
-    """The target of a measurement, scores being signed so that higher is better (`negated` where that took a sign).
+    """The target of a measurement; scores come signed so that higher is better (`negated` says that this took a sign).
 
         own               tau = fraction * mu_B                          (Aghajanyan et al. 2020)
         global            tau = fraction * value                         (Li et al. 2018)

@@ -1,4 +1,4 @@
-"""What a search calls its dimensions, and what its user can change: measurements and comparisons have other flags."""
+"""Words of a search's messages: measurements and comparisons name their sizes and settings differently."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from intrinsic.spec import SearchSpec
 
 @dataclass(frozen=True)
 class Words:
-    """Each of the remedies goes on after a colon or an `and`."""
+    """Words of a search's messages. Each remedy is written so that it can follow a colon or an `and`."""
 
     lower: str
-    """What to do where the lowest dimension is too high already."""
+    """Remedy where the lowest dimension already reaches the target."""
     higher: str
+    """Remedy where the highest dimension does not reach the target."""
     less: str
-    """What asks for a lower target."""
+    """Remedy that lowers the target."""
     rates: str
-    """Where learning rates are given, as in `give lower ...`."""
+    """Name of the setting with the learning rates, as in `give lower ...`."""
     curve: str
-    """What shows the score at every dimension."""
+    """Remedy that shows the score at every dimension."""
     noun: str = "dimension"
+    """Name of what is searched over."""
     plural: str = "dimensions"
+    """Plural of `noun`."""
     letter: str = "d"
+    """Symbol of `noun`."""
 
 
 def measurement_words(spec: SearchSpec) -> Words:
-    """The flags of `intrinsic measure`."""
+    """The words for a user of `intrinsic measure`, with its flags."""
     return Words(
         lower="give smaller dimensions to --grid" if spec.grid else "lower --low",
         higher="give larger dimensions to --grid" if spec.grid else "raise --high",

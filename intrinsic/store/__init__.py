@@ -1,4 +1,4 @@
-"""Where results live: one JSON file a trial, keyed by the hash of its spec. No torch here.
+"""The store of results: one JSON file a trial, keyed by the hash of its spec. No torch here.
 
     <output_dir>/
       trials/<trial id>.json           the truth; written whole or not at all
@@ -25,7 +25,6 @@ Several processes may work on one directory: a process claims a trial before it 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,15 +32,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intrinsic.errors import StoreError
+from intrinsic.problems.metrics import range_of
 from intrinsic.records import CompareResult, MeasureResult, TrialResult
 from intrinsic.store.claims import Claim, take
 from intrinsic.store.disk import check_writable, prepare, read_record, refused, write_atomically
 from intrinsic.store.index import Index, Stamp, Summary, summarise
 from intrinsic.store.results import COMPARISONS, MEASUREMENTS
-from intrinsic.tasks.metrics import RANGES
 
 ANSWERS = ("ok", "diverged", "out-of-memory")
-"""Statuses that are not run again."""
+"""Statuses of trials that are not run again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ class Damage:
     """A file that holds no usable record, and why."""
 
     path: Path
+    """File that is damaged."""
     reason: str
+    """Reason in a few words."""
 
 
 class Store:
@@ -62,7 +63,9 @@ class Store:
 
     def __init__(self, output_dir: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(output_dir)
+        """Output directory."""
         self.read_only = read_only
+        """Whether nothing is written."""
         self._trials = self.path / "trials"
         self._claims = self.path / "claims"
         self._damaged: dict[str, Damage] = {}
@@ -131,7 +134,7 @@ class Store:
                 yield result
 
     def summaries(self) -> list[Summary]:
-        """One line a readable trial, in the order of the ids, from the index."""
+        """Summaries of all readable trials, in the order of their ids, from the index."""
         return self._index.rows(self._stamps())
 
     def rebuild_index(self) -> None:
@@ -174,7 +177,7 @@ class Store:
         return COMPARISONS.file(self.path, compare_id).is_file()
 
     def _prepare(self) -> None:
-        """Not when the store is opened: a command that is refused before its first trial leaves nothing behind."""
+        """Create the folders. Done with the first writing: a command refused before it leaves nothing behind."""
         if not self._prepared:
             for folder in (self.path, self._trials, self._claims):
                 prepare(folder)
@@ -245,13 +248,13 @@ def _check_identity(result: TrialResult, trial_id: str) -> None:
 
 
 def _check_score(result: TrialResult) -> None:
-    low, high = RANGES.get(result.train.metric or "", (-math.inf, math.inf))
+    low, high = range_of(result.train.metric)
     if result.train.score is not None and not low <= result.train.score <= high:
         raise ValueError(f"its {result.train.metric} is {result.train.score:g}, outside of {low:g} to {high:g}")
 
 
 def _check_storable(result: TrialResult, text: str) -> None:
-    """What is written must read back equal; a score that is not finite, for one, would not."""
+    """Raise StoreError for a record that would not read back equal, as one whose score is not finite."""
     try:
         _check_identity(result, result.run.trial_id)
         if TrialResult.model_validate_json(text) != result:

@@ -21,17 +21,18 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+"""Numbers of the errors by which a file system says that it has no locks."""
 
 
 class Claim:
-    """Ends with release() or with the process."""
+    """The right to run one trial, held until release() or the end of the process."""
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
         self._path = path
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give it back; a second call does nothing."""
+        """Give the right back; a second call does nothing."""
         if self._descriptor is not None:
             with suppress(OSError):  # the directory may be gone; closing is what frees the lock
                 self._path.unlink(missing_ok=True)
@@ -40,7 +41,7 @@ class Claim:
 
 
 def take(path: Path) -> Claim | None:
-    """The claim whose lock file is `path`; None while someone else holds it.
+    """Take the claim whose lock file is `path`; None while someone else holds it.
 
     Raises StoreError where the lock file cannot be made.
     """

@@ -10,10 +10,14 @@ from intrinsic.records import TrialErrors
 from intrinsic.store.disk import prepare, read_record, refused, write_atomically
 
 FOLDER = "errors"
+"""Name of the folder in an output directory."""
 
 
 def write_errors(output_dir: str | os.PathLike[str], counted: TrialErrors) -> None:
-    """Whole or not at all; counts of the same trial are replaced. Raises StoreError if it cannot be written."""
+    """Write the errors counted on one trial, whole or not at all; they replace earlier ones of the same trial.
+
+    Raises StoreError if they cannot be written.
+    """
     folder = Path(output_dir) / FOLDER
     prepare(folder)
     kind = "-random-labels" if counted.random_labels else ""
@@ -21,7 +25,10 @@ def write_errors(output_dir: str | os.PathLike[str], counted: TrialErrors) -> No
 
 
 def read_errors(output_dir: str | os.PathLike[str]) -> list[TrialErrors]:
-    """All that were counted, in the order of their names; StoreError names a file that is damaged."""
+    """Errors counted on all trials in a directory, in the order of the files' names.
+
+    Raises StoreError, which names the file, if one is damaged or cannot be read.
+    """
     found = []
     for path in sorted((Path(output_dir) / FOLDER).glob("*.json")):
         try:

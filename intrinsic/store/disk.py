@@ -18,7 +18,7 @@ from intrinsic.errors import StoreError
 from intrinsic.records import SCHEMA_VERSION, CompareResult, MeasureResult, TrialErrors, TrialResult
 
 STALE_SECONDS = 3600.0
-"""Age at which an unfinished temporary file is taken to belong to a dead process."""
+"""Age in seconds at which an unfinished temporary file is taken to belong to a dead process."""
 REMEDIES = {
     errno.ENOSPC: "free some space and run the same command again; what was written before is kept",
     errno.EDQUOT: "free some of your quota and run the same command again; what was written before is kept",
@@ -35,18 +35,19 @@ REMEDIES = {
     errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
     errno.EIO: "the disk is failing: choose a directory on another one",
 }
+"""Remedy by the number of the operating system's error."""
 
 Record = TypeVar("Record", TrialResult, MeasureResult, CompareResult, TrialErrors)
 
 
 def refused(verb: str, path: Path, error: OSError) -> StoreError:
-    """The one sentence for what the operating system would not do."""
+    """The error for what the operating system refused: one sentence that ends with a remedy."""
     remedy = REMEDIES.get(error.errno or 0, "check the disk and the path")
     return StoreError(f"cannot {verb} {path} ({error.strerror or error}): {remedy}")
 
 
 def read_record(path: Path, kind: type[Record]) -> Record:
-    """A validated record; ValueError with one short reason if the file holds none, else OSError."""
+    """The record in a file. Raises ValueError with a short reason if it holds none, OSError if it cannot be read."""
     if path.exists() and not path.is_file():
         raise ValueError("it is not a regular file")
     try:

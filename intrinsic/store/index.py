@@ -22,15 +22,15 @@ from intrinsic.spec import digest
 LAYOUT = 1
 """Number of the table's layout, kept in SQLite's user_version; another number means: rebuild."""
 BUSY_SECONDS = 10.0
-"""How long one process waits for another one's write."""
+"""Seconds that one process waits for another one's write."""
 
 Stamp = tuple[int, int]
-"""(mtime in ns, size in bytes) of a trial's file."""
+"""Stamp of a trial's file: its mtime in ns and its size in bytes."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One trial's line in the index."""
+    """A trial's line in the index."""
 
     trial_id: str
     status: str
@@ -43,14 +43,17 @@ class Summary:
     steps: int
     seconds: float
     data_scope: str
-    """Trials of one scope asked for the same data, so their `data_hash` must agree."""
+    """Hash of the data that the trial asked for; where it is the same, `data_hash` must be the same."""
     data_hash: str | None
+    """Hash of the data that it got; None if it ended before."""
     weights_scope: str
-    """Trials of one scope asked for the same theta_0."""
+    """Hash of the theta_0 that the trial asked for; where it is the same, `weights_hash` must be the same."""
     weights_hash: str | None
+    """Hash of the theta_0 that it got; None if it ended before."""
 
 
 COLUMNS = tuple(field.name for field in fields(Summary))
+"""Columns of the table, but for those of the file's stamp."""
 CREATE = f"CREATE TABLE trials (mtime_ns, size, {', '.join(COLUMNS)}, PRIMARY KEY (trial_id))"
 INSERT = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * (2 + len(COLUMNS)))})"
 
@@ -92,6 +95,7 @@ class Index:
         self._finalizer: Callable[[], object] = lambda: None
 
     def close(self) -> None:
+        """Close the database; the next question opens it again."""
         self._finalizer()
         self._opened = None
 
@@ -101,7 +105,7 @@ class Index:
         self._delete_files()
 
     def rows(self, stamps: Mapping[str, Stamp], where: str = "1", values: tuple[object, ...] = ()) -> list[Summary]:
-        """Lines of the trials {id: stamp of its file}, by id, that meet an SQL condition."""
+        """Summaries, by id, of the trials in `stamps` (by id) that meet an SQL condition on COLUMNS."""
         if not stamps:
             return []  # and there may be no folder yet to open a file in
         query = f"SELECT {', '.join(COLUMNS)} FROM trials WHERE {where} ORDER BY trial_id"

@@ -1,4 +1,4 @@
-"""Results of the verbs that end in one: all of them by their ids, and a copy of the newest."""
+"""Results of the commands that end in one: all of them by their ids, and a copy of the newest."""
 
 from __future__ import annotations
 
@@ -15,27 +15,32 @@ Result = TypeVar("Result", MeasureResult, CompareResult)
 
 @dataclass(frozen=True)
 class Results(Generic[Result]):
-    """Where the results of one verb lie in an output directory."""
+    """The results of one command in an output directory: their files, and how they are written and read."""
 
     record: type[Result]
+    """Class of a result's record."""
     verb: str
+    """Name of the command."""
     noun: str
+    """Name of its result, for a message."""
     folder: str
+    """Folder with the results by their ids."""
     newest: str
+    """File with a copy of the newest result."""
 
     def file(self, output_dir: Path, name: str | None = None) -> Path:
         """The file of a result by its id; without an id, of the newest one."""
         return output_dir / self.newest if name is None else output_dir / self.folder / f"{name}.json"
 
     def write(self, output_dir: Path, name: str, result: Result) -> None:
-        """Under its id first, then as the newest; StoreError where that cannot be."""
+        """Write a result under its id, then as the newest one. Raises StoreError where that cannot be done."""
         prepare(output_dir / self.folder)
         text = result.model_dump_json(indent=1)
         for path in (self.file(output_dir, name), self.file(output_dir)):
             write_atomically(path, text)
 
     def read(self, output_dir: Path, name: str | None) -> Result:
-        """StoreError, one sentence, if it is absent or damaged."""
+        """The result of this id, or without an id the newest one. Raises StoreError if it is absent or damaged."""
         if name is not None:
             self._check_name(output_dir, name)
         path = self.file(output_dir, name)
@@ -59,4 +64,6 @@ class Results(Generic[Result]):
 
 
 MEASUREMENTS = Results(MeasureResult, "measure", "measurement", "results", "result.json")
+"""Results of `intrinsic measure`."""
 COMPARISONS = Results(CompareResult, "compare", "comparison", "comparisons", "comparison.json")
+"""Results of `intrinsic compare`."""

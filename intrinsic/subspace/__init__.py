@@ -1,4 +1,4 @@
-"""A random subspace laid over the parameters of any module: DID and SAID."""
+"""A random subspace laid over the parameters of any module: DID (Li et al. 2018) and SAID (Aghajanyan et al. 2020)."""
 
 from intrinsic.subspace.attach import Subspace
 

@@ -1,6 +1,6 @@
 """A trained subspace on disk: two small files, no pickle, nothing random in them.
 
-    subspace.json                        what it is: settings, manifest of the base model, hashes
+    subspace.json                        the header: settings, manifest of the base model, hashes
     subspace-<16 hex digits>.safetensors the trained numbers; the digits are the head of its SHA-256
 
 The JSON names the tensor file and is replaced last and atomically: a reader sees the old artefact
@@ -26,52 +26,80 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors.torch
 import torch
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from torch import Tensor
 
-from intrinsic.errors import ArtefactError, SpecError
-from intrinsic.spec import Frozen, first_complaint
+from intrinsic.errors import ArtefactError, SpecError, UnknownName
+from intrinsic.spec import Frozen, SeedSpec, SubspaceForm, first_complaint
 from intrinsic.subspace.manifest import AGAIN, Packed, Role
 
 FORMAT = "intrinsic-subspace"
+"""The name of the format, in every header."""
 VERSION = 1
+"""The version of the format; it rises when an older reader would misread a newer artefact."""
 HEADER_FILE = "subspace.json"
 TENSOR_FILE = re.compile(r"subspace-[0-9a-f]{16}\.safetensors")
 MAX_HEADER_BYTES = 8 * 2**20
 MAX_TENSOR_FILE_SLACK = 2**20
-"""Names and offsets in the tensor file, on top of its numbers."""
+"""Bytes allowed for names and offsets in the tensor file, on top of its numbers."""
 SHORT = 6
+"""Hex digits of each tensor's own hash that a fingerprint keeps."""
+
+FORM = SubspaceForm()
+"""The default form of a subspace: projection, structure, lambdas and head."""
+SEED = SeedSpec().projection
+"""The default seed of a projection."""
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in hex digits."""
+Number = Annotated[int, Field(strict=False)] | Annotated[float, Field(strict=False)]
+"""An option's value; NumPy's numbers become Python's."""
 
 
-class Settings(Frozen):
-    """What besides the model determines a subspace."""
+class Settings(SubspaceForm):
+    """The settings that determine a subspace of a given model: its form, and the three below.
 
-    subspace_dim: int = Field(ge=1, lt=2**31, strict=True)
-    projection: str
-    options: dict[str, int | float | str] = Field(default_factory=dict)
-    """Of the projection, complete: nothing is left to a later version's defaults."""
-    seed: int = Field(ge=0, lt=2**64, strict=True)
-    structure_aware: bool = Field(strict=True)
-    lambdas: Literal["layer", "tensor"]
-    head: Literal["in-subspace", "free", "frozen"]
+    All but the options must be given, and none but the options is converted: a later version's defaults are not asked.
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    subspace_dim: int = Field(ge=1, lt=2**31)
+    """d, the budget: theta_d and the lambdas together."""
+    options: dict[str, Number | str] = Field(default_factory=dict)
+    """The projection's options; all of them once a subspace is attached."""
+    seed: int = Field(ge=0, lt=2**64)
+    """The seed of the projection."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        lacking = [name for name in SubspaceForm.model_fields if isinstance(given, Mapping) and name not in given]
+        if lacking:
+            raise ValueError(f"{lacking[0]} is missing: no setting of a subspace is left to a default")
+        return given
 
     @classmethod
     def checked(cls, **values: object) -> Settings:
-        """The settings, or a SpecError of one sentence."""
+        """The settings with these values. Raises SpecError, one sentence, if they are wrong."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SpecError(first_complaint(error)) from None
+            raise unknown_name(error) or SpecError(first_complaint(error)) from None
+
+
+def unknown_name(error: ValidationError) -> UnknownName | None:
+    """The UnknownName that pydantic met first and wrapped, such as a projection's; None if it met another error."""
+    cause = error.errors()[0].get("ctx", {}).get("error")
+    return cause if isinstance(cause, UnknownName) else None
 
 
 class Fingerprint(Frozen):
-    """Of theta_0; see the module's docstring."""
+    """The hashes of theta_0; see the module's docstring."""
 
     sha256: Hex64
     short: str = Field(pattern=r"^[0-9a-f]*$")
@@ -79,13 +107,13 @@ class Fingerprint(Frozen):
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Fingerprint:
-        """Independent of the mapping's order; reads every byte once."""
+        """The fingerprint of tensors by name, in whichever order; reads every byte once."""
         each = [_tensor_hash(name, tensors[name]) for name in sorted(tensors)]
         whole = hashlib.sha256(b"".join(each)).hexdigest()
         return cls(sha256=whole, short="".join(digest.hex()[:SHORT] for digest in each))
 
     def differing(self, other: Fingerprint, names: list[str]) -> list[str]:
-        """Which of the (sorted) names have another short hash."""
+        """Those of the (sorted) names that have another short hash."""
         at = [slice(i * SHORT, (i + 1) * SHORT) for i in range(len(names))]
         return [name for name, s in zip(names, at, strict=True) if self.short[s] != other.short[s]]
 
@@ -99,15 +127,17 @@ def _tensor_hash(name: str, tensor: Tensor) -> bytes:
 
 
 class Header(Frozen):
-    """`subspace.json`."""
+    """The content of `subspace.json`."""
 
     format: Literal["intrinsic-subspace"] = "intrinsic-subspace"
     version: Literal[1] = 1
     settings: Settings
     manifest: tuple[Packed, ...]
+    """Name, shape and role of each tensor of the base model."""
     ties: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Canonical name -> the tensor's further names."""
+    """Further names of tied tensors, by canonical name."""
     base: Fingerprint
+    """The hashes of theta_0."""
     tensor_file: str
     tensor_sha256: Hex64
 
@@ -120,7 +150,7 @@ class Header(Frozen):
 
 
 class _Preface(Frozen):
-    """What every version of the format has, read first so that a newer one is told from a damaged one."""
+    """The fields that every version of the format has, read first to tell a newer artefact from a damaged one."""
 
     model_config = ConfigDict(extra="ignore")
     format: str
@@ -135,7 +165,10 @@ def write(
     ties: Mapping[str, tuple[str, ...]],
     base: Fingerprint,
 ) -> int:
-    """Write the two files, atomically; return their size in bytes. Raises ArtefactError if it cannot."""
+    """Write the two files, atomically, and return their size in bytes.
+
+    Raises ArtefactError if they cannot be written, or for a tensor that holds a number that is not finite.
+    """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ArtefactError(
@@ -167,7 +200,10 @@ def write(
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, whenever the writer dies."""
+    """Write a file so that a reader sees the old content or the new one, whenever the writer dies.
+
+    Raises OSError if it cannot be written; the old content is left then.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with temporary.open("xb") as file:
@@ -188,7 +224,7 @@ def _drop_old(folder: Path, current: str) -> None:
 
 
 def read_header(directory: str | os.PathLike[str]) -> Header:
-    """`subspace.json`, checked. Raises ArtefactError, whatever the file holds."""
+    """The content of `subspace.json`, checked. Raises ArtefactError, whatever the file holds."""
     path = Path(directory) / HEADER_FILE
     text = read_file(path, MAX_HEADER_BYTES)
     try:
@@ -200,13 +236,20 @@ def read_header(directory: str | os.PathLike[str]) -> Header:
             )
         return Header.model_validate_json(text)
     except ValidationError as error:
+        if (unknown := unknown_name(error)) is not None:
+            raise ArtefactError(
+                f"{path} cannot be used here ({str(unknown)[:300]}): install the package that adds it, or {AGAIN}"
+            ) from None
         raise ArtefactError(f"{path} is damaged ({first_complaint(error)}): {AGAIN}") from None
 
 
 def read_tensors(
     directory: str | os.PathLike[str], header: Header, expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
 ) -> dict[str, Tensor]:
-    """The trained numbers, every one finite, of the shapes expected; only the optional ones may be absent."""
+    """The trained tensors by name, of the shapes expected; only the optional ones may be absent.
+
+    Raises ArtefactError if the file is damaged, holds another tensor, or a number that is not finite.
+    """
     path = Path(directory) / header.tensor_file
     room = sum(8 * int(torch.Size(shape).numel()) + 512 for shape in expected.values())
     body = read_file(path, room + MAX_TENSOR_FILE_SLACK)
@@ -223,7 +266,10 @@ def read_tensors(
 def check_tensors(
     path: Path, found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], optional: frozenset[str]
 ) -> None:
-    """Every name, shape and value is one that was expected; only the optional ones may be absent."""
+    """Raise ArtefactError for a tensor that is missing, unknown, of another shape or not finite.
+
+    Only the optional ones may be absent.
+    """
     for name in sorted(expected.keys() - optional - found.keys()):
         raise ArtefactError(f"{path} lacks the tensor {name!r}: {AGAIN}")
     for name, tensor in found.items():
@@ -237,7 +283,10 @@ def check_tensors(
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a regular file; a pipe or a device is refused unopened."""
+    """The content of a regular file of at most `limit` bytes.
+
+    Raises ArtefactError for a larger file, one that cannot be read, and, without opening it, a pipe or a device.
+    """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""Subspace: a random subspace laid over the parameters of any module."""
+"""The class Subspace: a random subspace laid over the parameters of any module."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from torch import Tensor, nn
 from intrinsic.errors import SpecError
 from intrinsic.projections import DEFAULT_CACHE_BYTES
 from intrinsic.projections.base import whole
+from intrinsic.spec import Head, Lambdas
 from intrinsic.subspace import artefact
-from intrinsic.subspace.artefact import Fingerprint, Settings
+from intrinsic.subspace.artefact import FORM, SEED, Fingerprint, Settings
 from intrinsic.subspace.core import CORE, Core, ProjectionSpec
-from intrinsic.subspace.layout import Entry, Head, Selection, check_supported, choose, entries_of, plan
+from intrinsic.subspace.layout import HeldTensor, Selection, check_supported, choose, layers_of, tensors_of
 from intrinsic.subspace.manifest import Role, Row, pack
 from intrinsic.subspace.reload import check_base, check_dtypes, check_settings
 
 FREE, BUFFER = "free.", "buffer."
+"""Prefixes of the names of a free head's tensors and of buffers in a state."""
 
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What changes time and memory and no number."""
+    """The settings that change time and memory and no number; see :class:`Subspace`."""
 
     cache_bytes: int
     regenerate: bool
 
 
 class Subspace:
-    """Train W_t = W0_t + lambda_t P_t theta_d in place of the weights themselves.
+    """A random subspace over a model's parameters: W_t = W0_t + lambda_t P_t theta_d, theta_d trained in W_t's place.
 
     P_t in R^{n_t x d'} is the projection's matrix for the tensor t, keyed by t's canonical name; theta_d in
     R^d' starts at 0 and every lambda at 1, so the model starts as it was. With structure_aware (SAID of
@@ -53,9 +55,10 @@ class Subspace:
     projection     a name in intrinsic.projections.PROJECTIONS; projection_options are passed to it
     head           "in-subspace"; "free": trained as it is, outside of the budget; "frozen".
                    The head is what lies below the parameter-name prefixes head_names
-    parameters     which lie in the subspace: None for all, name -> bool, or a list of glob patterns
-    seed           of the projection
-    cache_bytes    what the projection may keep in memory between steps
+    parameters     those that lie in the subspace: None for all, name -> bool, or a list of glob patterns
+    seed           the projection's seed
+    lambdas        "layer" or "tensor": what has a lambda of its own
+    cache_bytes    memory that the projection may keep between steps, in bytes
     regenerate     keep no weights: a part of the model gets its W_t for as long as it computes, and the backward pass
                    makes them again. Same numbers, less memory (theta_0, one part's weights and gradients,
                    the activations), more time: P is applied twice a step, and in every forward pass of eval
@@ -73,17 +76,22 @@ class Subspace:
     """
 
     model: nn.Module
+    """The model that the subspace was laid over."""
+    full_dim: int
+    """D, the number of weights that are moved."""
+    settings: Settings
+    """The settings, with all of the projection's options."""
 
     def __init__(
         self,
         model: nn.Module,
         subspace_dim: int,
-        projection: str = "fastfood",
-        structure_aware: bool = True,
-        head: Head = "in-subspace",
+        projection: str = FORM.projection,
+        structure_aware: bool = FORM.structure_aware,
+        head: Head = FORM.head,
         parameters: Selection = None,
-        seed: int = 0,
-        lambdas: str = "layer",
+        seed: int = SEED,
+        lambdas: Lambdas = FORM.lambdas,
         head_names: Sequence[str] = (),
         cache_bytes: int = DEFAULT_CACHE_BYTES,
         projection_options: Mapping[str, float] | None = None,
@@ -100,17 +108,22 @@ class Subspace:
             lambdas=lambdas,
             head=head,
         )
-        entries = entries_of(model)
-        roles = choose(entries, parameters, head, head_names)
-        self._attach(model, entries, roles, settings, Upkeep(cache_bytes, regenerate))
+        tensors = tensors_of(model)
+        roles = choose(tensors, parameters, head, head_names)
+        self._attach(model, tensors, roles, settings, Upkeep(cache_bytes, regenerate))
 
     def _attach(
-        self, model: nn.Module, entries: dict[str, Entry], roles: dict[str, Role], settings: Settings, upkeep: Upkeep
+        self,
+        model: nn.Module,
+        tensors: dict[str, HeldTensor],
+        roles: dict[str, Role],
+        settings: Settings,
+        upkeep: Upkeep,
     ) -> None:
         _check_vacant(model)
-        check_supported(model, [entries[name] for name, role in roles.items() if role == "subspace"])
-        layers, scales = plan(entries, roles, settings)
-        full_dim = sum(target.base.numel() for layer in layers for target in layer.targets)
+        check_supported(model, [tensors[name] for name, role in roles.items() if role == "subspace"])
+        layers, scales = layers_of(tensors, roles, settings)
+        full_dim = sum(moved.base.numel() for layer in layers for moved in layer.tensors)
         spec = ProjectionSpec(
             settings.projection,
             settings.subspace_dim - scales,
@@ -122,12 +135,12 @@ class Subspace:
         options = spec.build().options
         self.model, self.full_dim = model, full_dim
         self.settings = settings.model_copy(update={"options": dict(options)})
-        self._entries, self._roles = entries, roles
-        self._flags = {name: e.tensor.requires_grad for name, e in entries.items() if e.is_parameter}
+        self._tensors, self._roles = tensors, roles
+        self._flags = {name: e.tensor.requires_grad for name, e in tensors.items() if e.is_parameter}
         with torch.inference_mode(False):
             self._initial = {name: self._now(name).detach().clone() for name in self._named("free", "buffer")}
             spec = replace(spec, options=tuple(options.items()))
-            self._core = Core(model, layers, entries, spec, scales, regenerate=upkeep.regenerate)
+            self._core = Core(model, layers, tensors, spec, scales, regenerate=upkeep.regenerate)
         for name in self._named("free", "frozen"):
             if self._now(name).is_floating_point() or self._now(name).is_complex():
                 self._now(name).requires_grad_(roles[name] == "free")
@@ -136,12 +149,12 @@ class Subspace:
 
     @property
     def theta(self) -> nn.Parameter:
-        """theta_d, shape [subspace_dim - number of lambdas]."""
+        """theta_d, of shape [subspace_dim - number of lambdas]."""
         return self._core.theta
 
     @property
     def lambdas(self) -> nn.Parameter | None:
-        """Shape [L], in the order of :attr:`lambda_names`; None without structure."""
+        """The lambdas, of shape [L], in the order of :attr:`lambda_names`; None without structure."""
         return self._core.lambdas
 
     @property
@@ -151,16 +164,16 @@ class Subspace:
             return ()
         if self.settings.lambdas == "layer":
             return tuple(layer.name for layer in self._core.layers)
-        return tuple(target.name for layer in self._core.layers for target in layer.targets)
+        return tuple(moved.name for layer in self._core.layers for moved in layer.tensors)
 
     @property
     def subspace_dim(self) -> int:
-        """d: how many numbers theta_d and the lambdas are, together."""
+        """d, the budget: the number of theta_d's entries and the lambdas together."""
         return sum(p.numel() for p in self._core.parameters())
 
     @property
     def free_parameters(self) -> int:
-        """How many numbers of a free head are trained on top of d."""
+        """The number of a free head's entries, which are trained on top of d."""
         return sum(p.numel() for p in self.parameters()) - self.subspace_dim
 
     @property
@@ -170,11 +183,11 @@ class Subspace:
 
     @property
     def materialisations(self) -> int:
-        """How often the weights have been made so far: once at the start, then once an optimiser step."""
+        """The number of times that the weights have been made: once at the start, then once an optimiser step."""
         return self._core.materialisations
 
     def parameters(self) -> list[nn.Parameter]:
-        """All that is trained: theta_d, the lambdas, and a free head's parameters."""
+        """The parameters that are trained: theta_d, the lambdas, and a free head's parameters."""
         free = [self._now(name) for name in self._named("free")]
         return [*self._core.parameters(), *(p for p in free if isinstance(p, nn.Parameter))]
 
@@ -189,7 +202,7 @@ class Subspace:
         return {name: tensor.detach().clone() for name, tensor in self._state().items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of :meth:`state_dict`. Raises SpecError if a name or a shape differs; then nothing changes."""
+        """Load what :meth:`state_dict` gave. Raises SpecError if a name or a shape differs; then nothing changes."""
         own = self._state()
         if differing := sorted(own.keys() ^ state.keys()):
             raise SpecError(f"the state does not fit this subspace: {differing[0]!r} is only in one of the two")
@@ -213,15 +226,18 @@ class Subspace:
     # ------------------------------------------------------------------ taking it off again
 
     def merge(self) -> nn.Module:
-        """Leave the plain model with the weights W_t; its outputs are bit for bit those of before.
+        """Take the subspace off and return the plain model with the weights W_t.
 
-        Parameters, ties, their order and requires_grad are as they were before the subspace was attached.
-        Raises SpecError if the subspace has been taken off already.
+        Its outputs stay the same, bit for bit. Parameters, ties, their order and requires_grad are as they were before
+        the subspace was attached. Raises SpecError if the subspace has been taken off already.
         """
         return self._release(merge=True)
 
     def detach(self) -> nn.Module:
-        """Leave the model as it was before: theta_0, the head's and the buffers' first values."""
+        """Take the subspace off and return the model as it was before: theta_0, the first values of head and buffers.
+
+        Raises SpecError if the subspace has been taken off already.
+        """
         return self._release(merge=False)
 
     def _release(self, *, merge: bool) -> nn.Module:
@@ -237,16 +253,16 @@ class Subspace:
     # ------------------------------------------------------------------ state on disk
 
     def save_pretrained(self, directory: str | os.PathLike[str]) -> int:
-        """Write the artefact (see :mod:`intrinsic.subspace.artefact`): a few KB. Returns its size in bytes.
+        """Write the artefact (see :mod:`intrinsic.subspace.artefact`), a few KB, and return its size in bytes.
 
         It holds theta_d, the lambdas, a free head, and those buffers that training has changed.
         Raises ArtefactError if it cannot be written or holds a number that is not finite.
         """
         changed = {BUFFER + n for n in self._named("buffer") if not torch.equal(self._now(n), self._before(n))}
-        tensors = {n: t for n, t in self._state().items() if not n.startswith(BUFFER) or n in changed}
-        rows = [Row(name, tuple(e.tensor.shape), self._roles[name]) for name, e in self._entries.items()]
-        ties = {name: e.aliases[1:] for name, e in self._entries.items() if len(e.aliases) > 1}
-        return artefact.write(directory, tensors, self.settings, pack(rows), ties, self.fingerprint())
+        kept = {n: t for n, t in self._state().items() if not n.startswith(BUFFER) or n in changed}
+        rows = [Row(name, tuple(e.tensor.shape), self._roles[name]) for name, e in self._tensors.items()]
+        ties = {name: e.aliases[1:] for name, e in self._tensors.items() if len(e.aliases) > 1}
+        return artefact.write(directory, kept, self.settings, pack(rows), ties, self.fingerprint())
 
     @classmethod
     def from_pretrained(
@@ -264,24 +280,24 @@ class Subspace:
         """
         header = artefact.read_header(directory)
         _check_vacant(model)
-        entries = entries_of(model)
-        roles = check_base(header, entries)
-        expected = check_settings(header.settings, entries, roles)
-        free = {FREE + name: entries[name].tensor for name, role in roles.items() if role == "free"}
-        buffers = {BUFFER + name: entries[name].tensor for name, role in roles.items() if role == "buffer"}
+        tensors = tensors_of(model)
+        roles = check_base(header, tensors)
+        expected = check_settings(header.settings, tensors, roles)
+        free = {FREE + name: tensors[name].tensor for name, role in roles.items() if role == "free"}
+        buffers = {BUFFER + name: tensors[name].tensor for name, role in roles.items() if role == "buffer"}
         shapes = {n: tuple(t.shape) for n, t in {**expected, **free, **buffers}.items()}
-        tensors = artefact.read_tensors(directory, header, shapes, frozenset(buffers))
-        check_dtypes(tensors, {**expected, **free, **buffers})
+        trained = artefact.read_tensors(directory, header, shapes, frozenset(buffers))
+        check_dtypes(trained, {**expected, **free, **buffers})
         made = cls.__new__(cls)
-        made._attach(model, entries, roles, header.settings, Upkeep(cache_bytes, regenerate))
-        made._copy_in(tensors)
+        made._attach(model, tensors, roles, header.settings, Upkeep(cache_bytes, regenerate))
+        made._copy_in(trained)
         made.refresh()
         return made
 
     def fingerprint(self) -> Fingerprint:
-        """Of theta_0, all of it: what lies in the subspace, what is frozen, the buffers as they were at first."""
+        """The hashes of theta_0: what lies in the subspace, what is frozen, and the buffers as they were at first."""
         frozen = {name: self._now(name) for name in self._named("frozen")}
-        bases = {target.name: target.base for layer in self._core.layers for target in layer.targets}
+        bases = {moved.name: moved.base for layer in self._core.layers for moved in layer.tensors}
         buffers = {name: self._before(name) for name in self._named("buffer")}
         return Fingerprint.of({**bases, **frozen, **buffers})
 
@@ -291,8 +307,8 @@ class Subspace:
         return [name for name, role in self._roles.items() if role in roles]
 
     def _now(self, name: str) -> Tensor:
-        """What the model holds under this name at present (`.to()` replaces buffers)."""
-        owner, attribute = self._entries[name].slots[0]
+        """The tensor that the model holds under this name at present (`.to()` replaces buffers)."""
+        owner, attribute = self._tensors[name].slots[0]
         held: Tensor = getattr(owner, attribute)
         return held
 

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from intrinsic.errors import SpecError
 from intrinsic.kernels.memory import recycled
 from intrinsic.projections import Projection, make_projection
-from intrinsic.subspace.layout import Entry, Slot
+from intrinsic.subspace.layout import HeldTensor, Slot
 from intrinsic.subspace.regenerate import Loans, Weight, clear, lenders
 from intrinsic.subspace.standin import Standins
 from intrinsic.subspace.watch import ReentrantWatch
-from intrinsic.subspace.weights import Layer, LayerWeights, Point, Target
+from intrinsic.subspace.weights import Coordinates, Layer, LayerWeights, MovedTensor
 
 CORE = "intrinsic_subspace"
 """The name under which the core is a child of the model it serves."""
@@ -27,16 +27,19 @@ CORE = "intrinsic_subspace"
 
 @dataclass(frozen=True)
 class ProjectionSpec:
-    """Everything a projection is rebuilt from: a copied or pickled model carries this, not the cache."""
+    """The arguments that a projection is rebuilt from: a copied or pickled model carries this, not the cache."""
 
     name: str
     dim: int
+    """Length of theta_d."""
     seed: int
     full_dim: int
+    """D, the number of weights that are moved."""
     cache_bytes: int
     options: tuple[tuple[str, Any], ...] = ()
 
     def build(self) -> Projection:
+        """The projection. Raises SpecError for settings that are wrong."""
         return make_projection(
             self.name,
             self.dim,
@@ -48,7 +51,7 @@ class ProjectionSpec:
 
 
 class Core(nn.Module):
-    """Child module of an attached model, so that optimisers, DDP, Trainer and `.to()` find theta_d.
+    """The child module of an attached model that holds theta_d, so that optimisers, DDP, Trainer and `.to()` find it.
 
     The selected parameters are taken out of their modules and kept here, frozen, outside of `parameters()`
     and `state_dict()`. In their place each module holds W = W_0 + lambda P theta_d as a plain attribute, made
@@ -60,20 +63,24 @@ class Core(nn.Module):
     """
 
     theta: nn.Parameter
+    """theta_d [dim]."""
     lambdas: nn.Parameter | None
+    """The lambdas [L]; None without structure."""
+    materialisations: int
+    """The number of times that the weights have been made."""
 
     def __init__(
         self,
         model: nn.Module,
         layers: tuple[Layer, ...],
-        entries: dict[str, Entry],
+        tensors: dict[str, HeldTensor],
         spec: ProjectionSpec,
         scales: int,
         *,
         regenerate: bool = False,
     ) -> None:
         super().__init__()
-        bases = [target.base for layer in layers for target in layer.targets]
+        bases = [moved.base for layer in layers for moved in layer.tensors]
         dtype, device = _precision(bases), bases[0].device
         self.layers, self.spec, self.projection = layers, spec, spec.build()
         self.theta = nn.Parameter(torch.zeros(spec.dim, dtype=dtype, device=device))
@@ -82,14 +89,14 @@ class Core(nn.Module):
             self.lambdas = nn.Parameter(torch.ones(scales, dtype=dtype, device=device))
         self.materialisations = 0
         self._watch = ReentrantWatch()
-        self._point: Point | None = None
+        self._coordinates: Coordinates | None = None
         self._stamp: tuple[object, ...] = ()
         self._loans = Loans() if regenerate else None
         self._root: Callable[[], nn.Module | None] = weakref.ref(model)
         self._slots: tuple[tuple[tuple[Callable[[], nn.Module | None], str], ...], ...] = tuple(
-            tuple((weakref.ref(owner), attribute) for owner, attribute in entries[target.name].slots)
+            tuple((weakref.ref(owner), attribute) for owner, attribute in tensors[moved.name].slots)
             for layer in layers
-            for target in layer.targets
+            for moved in layer.tensors
         )
         owners = {id(owner): owner for slots in self._owned() for owner, _ in slots}
         self._order = [(weakref.ref(owner), tuple(owner._parameters)) for owner in owners.values()]
@@ -103,9 +110,9 @@ class Core(nn.Module):
             for owner, attribute in slots:
                 del owner._parameters[attribute]
         for layer in self.layers:
-            for target in layer.targets:
-                target.base.requires_grad_(False)
-                target.base.grad = None
+            for moved in layer.tensors:
+                moved.base.requires_grad_(False)
+                moved.base.grad = None
         self._hooks = [model.register_forward_pre_hook(self._before_model, prepend=True)]
         for module in _above(model, owners):
             self._hooks.append(module.register_forward_pre_hook(self._before_part, prepend=True))
@@ -118,7 +125,7 @@ class Core(nn.Module):
 
     def _hook_lenders(self, model: nn.Module) -> None:
         held = iter(self._owned())
-        layers = [[[owner for owner, _ in next(held)] for _ in layer.targets] for layer in self.layers]
+        layers = [[[owner for owner, _ in next(held)] for _ in layer.tensors] for layer in self.layers]
         placed = lenders(model, layers)
         self._lending = [indices for _, indices in placed]
         for part, (module, _) in enumerate(placed):
@@ -126,18 +133,21 @@ class Core(nn.Module):
             self._hooks.append(module.register_forward_hook(partial(self._take_back, part), always_call=True))
 
     def release(self, *, merge: bool) -> nn.Module:
-        """Give every module its parameters back, holding W (merge) or W_0, in their old order."""
+        """Give every module its parameters back, holding W (merge) or W_0, in their old order.
+
+        Raises SpecError if the subspace has been taken off already.
+        """
         model = self._root()
         if model is None or model._modules.get(CORE) is not self:
             raise SpecError("this subspace has been taken off its model; attach a new one")
         self.refresh(by_value=True)
-        for target, weight, slots in zip(self._targets(), self._values(merge), self._owned(), strict=True):
+        for moved, weight, slots in zip(self._moved(), self._values(merge), self._owned(), strict=True):
             if weight is not None:
-                target.base.data = weight
-            target.base.requires_grad_(target.requires_grad)
+                moved.base.data = weight
+            moved.base.requires_grad_(moved.requires_grad)
             for owner, attribute in slots:
                 owner.__dict__.pop(attribute, None)
-                owner._parameters[attribute] = target.base
+                owner._parameters[attribute] = moved.base
         self._restore_order()
         for handle in self._hooks:
             handle.remove()
@@ -146,14 +156,14 @@ class Core(nn.Module):
         return model
 
     def _values(self, merge: bool) -> Iterator[Tensor | None]:
-        """The weights one by one, or as many times None."""
+        """The weights one by one with merge, otherwise as many times None."""
         if not merge:
-            yield from (None for _ in self._targets())
+            yield from (None for _ in self._moved())
         elif self._loans is None:
             yield from (slots[0][0].__dict__[slots[0][1]].detach() for slots in self._owned())
-        elif (point := self._point) is not None:
-            for target in self._targets():
-                yield point.weight(target, self.projection)
+        elif (coordinates := self._coordinates) is not None:
+            for moved in self._moved():
+                yield coordinates.weight(moved, self.projection)
 
     def _restore_order(self) -> None:
         for reference, names in self._order:
@@ -168,7 +178,7 @@ class Core(nn.Module):
         _refresh_eagerly(self)
 
     def _before_part(self, module: nn.Module, args: object) -> None:
-        """A part may be called without the whole (`generate` calls T5's encoder)."""
+        """Make the weights before a part: it may be called without the whole (`generate` calls T5's encoder)."""
         if not torch.compiler.is_compiling():  # compiled code runs behind the whole model's own hook
             self._watch.part()
             self.refresh(by_value=False)
@@ -180,70 +190,70 @@ class Core(nn.Module):
         third-party optimisers) do not, so d values are compared too: once after every backward pass, and
         before every forward of the whole model (by_value). On a GPU that is one small synchronisation.
         """
-        point = self._point
-        if point is None or self._stamp != self._current_stamp():
+        coordinates = self._coordinates
+        if coordinates is None or self._stamp != self._current_stamp():
             self.materialise()
-        elif by_value or point.touched:
-            point.touched = False
-            if not self._at(point):
+        elif by_value or coordinates.touched:
+            coordinates.touched = False
+            if not self._at(coordinates):
                 self.materialise()
 
     def materialise(self) -> None:
-        """W = W_0 + lambda P theta_d for every target, with the graph back to theta_d, in any grad mode.
+        """Make W = W_0 + lambda P theta_d for every moved tensor, with the graph back to theta_d, in any grad mode.
 
         A layer's old weights go before its new ones are made, and their memory serves again.
         """
         with torch.inference_mode(False), torch.enable_grad(), recycled():
             lambdas = None if self.lambdas is None else self.lambdas.detach().clone()
-            point, self._point = Point(self.theta.detach().clone(), lambdas), None
+            coordinates, self._coordinates = Coordinates(self.theta.detach().clone(), lambdas), None
             held = iter(self._owned())
             for layer in self.layers if self._loans is None else ():
-                places = [next(held) for _ in layer.targets]
-                for target, slots in zip(layer.targets, places, strict=True):
-                    clear(slots, target.base)
-                for weight, slots in zip(self._layer_weights(layer, point), places, strict=True):
+                places = [next(held) for _ in layer.tensors]
+                for moved, slots in zip(layer.tensors, places, strict=True):
+                    clear(slots, moved.base)
+                for weight, slots in zip(self._layer_weights(layer, coordinates), places, strict=True):
                     for owner, attribute in slots:
                         owner.__dict__[attribute] = weight
-        self._point, self._stamp = point, self._current_stamp()
+        self._coordinates, self._stamp = coordinates, self._current_stamp()
         self.materialisations += 1
 
     def _lend(self, part: int, module: nn.Module, args: object) -> None:
         """Put in place what a part of the model computes with, unless it is there."""
         if torch.compiler.is_compiling():
             raise SpecError("a subspace with regenerate=True cannot be compiled; leave torch.compile or regenerate out")
-        loans, point = self._loans, self._point
-        if loans is None or point is None:
+        loans, coordinates = self._loans, self._coordinates
+        if loans is None or coordinates is None:
             return
         missing = set(self._lending[part]) - loans.there
-        loans.lend(part, list(self._made(missing, point)))
+        loans.lend(part, list(self._made(missing, coordinates)))
 
-    def _made(self, indices: set[int], point: Point) -> Iterator[Weight]:
-        """Weights by their index, those of a layer in one go."""
+    def _made(self, indices: set[int], coordinates: Coordinates) -> Iterator[Weight]:
+        """The weights with these indices, those of a layer made in one call."""
         first = 0
         for layer in self.layers:
-            chosen = [first + i for i in range(len(layer.targets)) if first + i in indices]
-            targets = tuple(layer.targets[i - first] for i in chosen)
-            first += len(layer.targets)
-            if not targets:
+            chosen = [first + i for i in range(len(layer.tensors)) if first + i in indices]
+            tensors = tuple(layer.tensors[i - first] for i in chosen)
+            first += len(layer.tensors)
+            if not tensors:
                 continue
-            tensors = self._layer_weights(Layer(layer.name, targets), point)
-            for i, tensor, target in zip(chosen, tensors, targets, strict=True):
-                yield Weight(i, tensor, self._owned(i, i + 1)[0], partial(point.weight, target, self.projection))
+            weights = self._layer_weights(Layer(layer.name, tensors), coordinates)
+            for i, weight, moved in zip(chosen, weights, tensors, strict=True):
+                yield Weight(i, weight, self._owned(i, i + 1)[0], partial(coordinates.weight, moved, self.projection))
 
     def _take_back(self, part: int, module: nn.Module, args: object, output: object) -> None:
         if self._loans is not None:
             self._loans.take_back(part)
 
     def _clear(self) -> None:
-        for target, slots in zip(self._targets(), self._owned(), strict=True):
-            clear(slots, target.base)
+        for moved, slots in zip(self._moved(), self._owned(), strict=True):
+            clear(slots, moved.base)
 
-    def _layer_weights(self, layer: Layer, point: Point) -> tuple[Tensor, ...]:
-        made = LayerWeights.apply(self.theta, self.lambdas, layer, self.projection, point)  # type: ignore[no-untyped-call]
+    def _layer_weights(self, layer: Layer, coordinates: Coordinates) -> tuple[Tensor, ...]:
+        made = LayerWeights.apply(self.theta, self.lambdas, layer, self.projection, coordinates)  # type: ignore[no-untyped-call]
         return cast(tuple[Tensor, ...], made)
 
-    def _at(self, point: Point) -> bool:
-        pairs = ((self.theta, point.theta), (self.lambdas, point.lambdas))
+    def _at(self, coordinates: Coordinates) -> bool:
+        pairs = ((self.theta, coordinates.theta), (self.lambdas, coordinates.lambdas))
         return all(now is None or then is None or torch.equal(now, then) for now, then in pairs)
 
     def _current_stamp(self) -> tuple[object, ...]:
@@ -253,15 +263,15 @@ class Core(nn.Module):
     # ------------------------------------------------------------------ moving, copying, pickling
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Core:
-        """`.to()`, `.half()` and the like: theta_0 follows, theta_d and the lambdas never go below float32."""
+        """Apply `.to()`, `.half()` and the like: theta_0 follows, theta_d and the lambdas never go below float32."""
         before = self._whereabouts()
         with torch.no_grad():
-            for target in self._targets():
-                target.base.data = fn(target.base.data)
+            for moved in self._moved():
+                moved.base.data = fn(moved.base.data)
             for trained in self.parameters():
-                moved = fn(trained.data)
-                low = moved.dtype in (torch.float16, torch.bfloat16)
-                trained.data = trained.data.to(moved.device) if low else moved
+                applied = fn(trained.data)
+                low = applied.dtype in (torch.float16, torch.bfloat16)
+                trained.data = trained.data.to(applied.device) if low else applied
                 if trained.grad is not None:
                     trained.grad = trained.grad.to(trained)
         if self._whereabouts() != before:
@@ -270,16 +280,16 @@ class Core(nn.Module):
         return self
 
     def _whereabouts(self) -> list[tuple[int, torch.dtype, torch.device]]:
-        held = [*(target.base for target in self._targets()), *self.parameters()]
+        held = [*(moved.base for moved in self._moved()), *self.parameters()]
         return [(tensor.data_ptr(), tensor.dtype, tensor.device) for tensor in held]
 
     def _copy_model(self, memo: dict[int, Any]) -> nn.Module:
-        """copy.deepcopy of the model: autograd's products cannot be copied, so they give way to plain tensors."""
+        """Copy the model deeply: autograd's products cannot be copied, so plain tensors replace them first."""
         model = _alive(self._root)
         for slots in self._owned() if self._loans is None else ():
             for owner, attribute in slots:
                 owner.__dict__[attribute] = owner.__dict__[attribute].detach()
-        self._point = None
+        self._coordinates = None
         hook = model.__dict__.pop("__deepcopy__")
         try:
             made: nn.Module = copy.deepcopy(model, memo)
@@ -293,7 +303,7 @@ class Core(nn.Module):
         order = [(_alive(reference), names) for reference, names in self._order]
         strong = {"_root": _alive(self._root), "_slots": slots, "_order": order}
         loans = None if self._loans is None else Loans()
-        return {**self.__dict__, **strong, "projection": None, "_point": None, "_stamp": (), "_loans": loans}
+        return {**self.__dict__, **strong, "projection": None, "_coordinates": None, "_stamp": (), "_loans": loans}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -305,14 +315,14 @@ class Core(nn.Module):
     # ------------------------------------------------------------------ small things
 
     def forward(self, x: object) -> object:
-        """x itself: an nn.Sequential calls each of its children in turn, this one last."""
+        """Return x itself: an nn.Sequential calls each of its children in turn, this one last."""
         return x
 
-    def _targets(self) -> list[Target]:
-        return [target for layer in self.layers for target in layer.targets]
+    def _moved(self) -> list[MovedTensor]:
+        return [moved for layer in self.layers for moved in layer.tensors]
 
     def _owned(self, first: int = 0, last: int | None = None) -> list[Sequence[Slot]]:
-        """The modules, alive, that hold the targets first ... last - 1."""
+        """The modules, alive, that hold the moved tensors first ... last - 1, with the attributes' names."""
         return [[(_alive(reference), name) for reference, name in held] for held in self._slots[first:last]]
 
 

@@ -10,12 +10,15 @@ from pydantic import Field
 from intrinsic.errors import ArtefactError
 
 Role = Literal["subspace", "free", "frozen", "buffer"]
-"""subspace: theta_0 + P theta_d. free: trained as it is. frozen: left alone. buffer: persistent buffer."""
+"""The part that a tensor takes. subspace: theta_0 + P theta_d. free: trained as it is. frozen: left alone.
+buffer: a persistent buffer."""
 
 MAX_TENSORS = 100_000
+"""The most tensors that a manifest may list."""
 WILD = "*"
+"""The character that stands for a name's first number."""
 AGAIN = "save the artefact again, or fetch a sound copy"
-"""What to do about a damaged artefact."""
+"""The remedy for a damaged artefact."""
 
 
 class Row(NamedTuple):
@@ -30,11 +33,12 @@ Name = Annotated[str, Field(max_length=1000)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 Numbers = Annotated[str, Field(pattern=r"^[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*$", max_length=100_000)]
 Packed = tuple[Name, Annotated[tuple[Size, ...], Field(max_length=16)], Role, Numbers | None]
-"""(name, shape, role, None), or, for several names, (name with `*` for its first number, shape, role, numbers)."""
+"""Rows as they are stored: (name, shape, role, None) or, for several names, (name with `*` for its first number, shape,
+role, numbers)."""
 
 
 def pack(rows: Iterable[Row]) -> tuple[Packed, ...]:
-    """Rows as they are stored, in the order of names; :func:`unpack` is the inverse."""
+    """The rows as they are stored, in the order of names; :func:`unpack` is the inverse."""
     groups: dict[tuple[str, tuple[int, ...], Role], list[int]] = {}
     packed: list[Packed] = []
     for name, shape, role in rows:
@@ -48,7 +52,7 @@ def pack(rows: Iterable[Row]) -> tuple[Packed, ...]:
 
 
 def unpack(packed: Sequence[Packed]) -> dict[str, Row]:
-    """name -> row. Raises ArtefactError if a name comes twice, a range runs backwards, or there are too many."""
+    """The rows by name. Raises ArtefactError if a name comes twice, a range runs backwards, or there are too many."""
     rows: dict[str, Row] = {}
     for pattern, shape, role, numbers in packed:
         for name in _names(pattern, numbers, MAX_TENSORS - len(rows)):

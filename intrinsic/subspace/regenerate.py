@@ -21,11 +21,15 @@ from intrinsic.subspace.layout import Slot
 
 @dataclass(frozen=True, eq=False)
 class Weight:
+    """A weight that can be made once more."""
+
     index: int
+    """Its number among the weights of all layers."""
     tensor: Tensor
     slots: Sequence[Slot]
+    """The places in the model where it goes."""
     again: Callable[[], Tensor]
-    """Makes the same values once more, without a graph."""
+    """A call that makes the same values once more, without a graph."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,7 @@ class Note:
     """A weight, or a view of it, that autograd wants back."""
 
     again: Callable[[], Tensor]
+    """A call that makes the weight's values once more."""
     size: torch.Size
     stride: tuple[int, ...]
     offset: int | torch.SymInt
@@ -47,13 +52,13 @@ class _Loan:
 
 @dataclass(eq=False)
 class Loans:
-    """What is lent at present: the last part entered is the first to give back."""
+    """The weights that are lent at present: the last part entered is the first to give back."""
 
     there: set[int] = field(default_factory=set)
     """Indices of the weights that are lent."""
     _open: list[_Loan] = field(default_factory=list)
     _lent: dict[int, Weight] = field(default_factory=dict)
-    """By the address of their memory, which a view shares."""
+    """Lent weights by the address of their memory, which a view shares."""
 
     def lend(self, part: int, weights: Sequence[Weight]) -> None:
         """Put the weights into their modules, and see to it that autograd keeps notes of them.
@@ -92,7 +97,7 @@ class Loans:
 
 
 class Absent(Tensor):
-    """Stands where a weight will be: it tells shape, dtype and device, and refuses to be computed with."""
+    """A stand-in for a weight: it tells shape, dtype and device, and raises SpecError when it is computed with."""
 
     @staticmethod
     def __new__(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Absent:
@@ -117,7 +122,7 @@ class Absent(Tensor):
 
 
 def clear(slots: Sequence[Slot], like: Tensor) -> None:
-    """Leave a stand-in of the weight's kind in its place."""
+    """Put a stand-in with the shape, dtype and device of `like` into the places."""
     for owner, attribute in slots:
         owner.__dict__[attribute] = Absent(tuple(like.shape), like.dtype, like.device)
 
@@ -133,9 +138,9 @@ def _address(tensor: Tensor) -> int:
 
 
 def lenders(model: nn.Module, layers: Sequence[Sequence[Sequence[nn.Module]]]) -> list[tuple[nn.Module, list[int]]]:
-    """(module, weights that must be there while it computes), weights counted through all layers.
+    """Pairs of a module and the weights that must be there while it computes, weights counted through all layers.
 
-    layers: of each layer, of each of its weights, the modules that hold it. A layer is lent as a whole by the
+    layers: for each layer, for each of its weights, the modules that hold it. A layer is lent as a whole by the
     smallest module around it that is called (lists and dictionaries of modules or parameters never are); what is tied
     across the model by all of it. The modules inside lend what lies beneath them, as they may be called on their
     own: gradient checkpointing runs the inside of a layer a second time.

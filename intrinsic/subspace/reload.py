@@ -1,4 +1,4 @@
-"""Whether an artefact belongs to this model: every check before the model is touched."""
+"""Checks that an artefact belongs to a model, all of them made before the model is touched."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from torch import Tensor
 from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.projections import make_projection
 from intrinsic.subspace.artefact import Fingerprint, Header, Settings
-from intrinsic.subspace.layout import DTYPES, Entry, plan
+from intrinsic.subspace.layout import DTYPES, HeldTensor, layers_of
 from intrinsic.subspace.manifest import AGAIN, Role, Row, unpack
 
 SHOWN = 3
+"""The most names that an error lists."""
 BASE = "load the base model that the artefact was trained from"
-"""What to do about a model that is another one."""
+"""The remedy for a model that is another one."""
 
 
-def check_base(header: Header, entries: Mapping[str, Entry]) -> dict[str, Role]:
-    """canonical name -> role, if the model's tensors are those of the manifest, by name, shape, tie and value."""
+def check_base(header: Header, tensors: Mapping[str, HeldTensor]) -> dict[str, Role]:
+    """The role of each tensor, by canonical name.
+
+    Raises ArtefactError unless the model's tensors are those of the manifest, by name, shape, tie and value.
+    """
     rows = unpack(header.manifest)
-    _check_names(rows, entries)
+    _check_names(rows, tensors)
     for name, row in rows.items():
-        _check_row(row, entries[name], header.ties.get(name, ()))
+        _check_row(row, tensors[name], header.ties.get(name, ()))
     for name in header.ties.keys() - rows.keys():
         raise ArtefactError(f"the manifest is damaged: the tied tensor {name!r} is not among its rows: {AGAIN}")
-    check_values(header.base, {n: entries[n].tensor for n, row in rows.items() if row.role != "free"})
+    check_values(header.base, {n: tensors[n].tensor for n, row in rows.items() if row.role != "free"})
     return {name: row.role for name, row in rows.items()}
 
 
-def _check_names(rows: Mapping[str, Row], entries: Mapping[str, Entry]) -> None:
-    missing, extra = sorted(rows.keys() - entries.keys()), sorted(entries.keys() - rows.keys())
+def _check_names(rows: Mapping[str, Row], tensors: Mapping[str, HeldTensor]) -> None:
+    missing, extra = sorted(rows.keys() - tensors.keys()), sorted(tensors.keys() - rows.keys())
     if missing:
         near = get_close_matches(missing[0], extra, n=1, cutoff=0.5)
         hint = f" (did it become {near[0]!r}?)" if near else ""
@@ -42,24 +46,24 @@ def _check_names(rows: Mapping[str, Row], entries: Mapping[str, Entry]) -> None:
         raise ArtefactError(f"the model has {_some(extra)}, which the artefact's base model had not: {BASE}")
 
 
-def _check_row(row: Row, entry: Entry, further: tuple[str, ...]) -> None:
-    shape = tuple(entry.tensor.shape)
+def _check_row(row: Row, held: HeldTensor, further: tuple[str, ...]) -> None:
+    shape = tuple(held.tensor.shape)
     if shape != row.shape:
         raise ArtefactError(f"{row.name!r} has shape {shape} in the model, {row.shape} in the artefact: {BASE}")
-    if entry.aliases[1:] != tuple(further):
-        now, then = entry.aliases[1:] or "nothing", tuple(further) or "nothing"
+    if held.aliases[1:] != tuple(further):
+        now, then = held.aliases[1:] or "nothing", tuple(further) or "nothing"
         raise ArtefactError(f"{row.name!r} is tied to {now} in the model, to {then} in the artefact: {BASE}")
-    if (row.role == "buffer") == entry.is_parameter:
-        kind = "parameter" if entry.is_parameter else "buffer"
+    if (row.role == "buffer") == held.is_parameter:
+        kind = "parameter" if held.is_parameter else "buffer"
         raise ArtefactError(f"{row.name!r} is a {kind} in the model, the artefact calls it {row.role!r}: {BASE}")
-    if row.role in ("subspace", "free") and (entry.tensor.dtype not in DTYPES or not entry.tensor.numel()):
+    if row.role in ("subspace", "free") and (held.tensor.dtype not in DTYPES or not held.tensor.numel()):
         raise ArtefactError(
-            f"{row.name!r} ({entry.tensor.dtype}) cannot be {row.role!r} as the artefact has it: {AGAIN}"
+            f"{row.name!r} ({held.tensor.dtype}) cannot be {row.role!r} as the artefact has it: {AGAIN}"
         )
 
 
 def check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
-    """The tensors of theta_0, by their names, are those whose fingerprint was saved."""
+    """Raise ArtefactError unless the tensors of theta_0, by name, are those whose fingerprint was saved."""
     own = Fingerprint.of(tensors)
     if own.sha256 == saved.sha256:
         return
@@ -73,11 +77,14 @@ def check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
     )
 
 
-def check_settings(settings: Settings, entries: dict[str, Entry], roles: dict[str, Role]) -> dict[str, Tensor]:
-    """What theta and the lambdas must look like (without storage), if the settings can be met at all."""
+def check_settings(settings: Settings, tensors: dict[str, HeldTensor], roles: dict[str, Role]) -> dict[str, Tensor]:
+    """Tensors without storage that theta and the lambdas must resemble, by name.
+
+    Raises ArtefactError for settings that the model cannot meet.
+    """
     try:
-        layers, scales = plan(entries, roles, settings)
-        bases = [target.base for layer in layers for target in layer.targets]
+        layers, scales = layers_of(tensors, roles, settings)
+        bases = [moved.base for layer in layers for moved in layer.tensors]
         dim, full_dim = settings.subspace_dim - scales, sum(base.numel() for base in bases)
         options: dict[str, Any] = {**settings.options}
         make_projection(settings.projection, dim, settings.seed, full_dim=full_dim, **options)
@@ -95,6 +102,7 @@ def check_settings(settings: Settings, entries: dict[str, Entry], roles: dict[st
 
 
 def check_dtypes(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raise ArtefactError for a saved tensor of another dtype than expected."""
     for name, tensor in tensors.items():
         if tensor.dtype != expected[name].dtype:
             raise ArtefactError(

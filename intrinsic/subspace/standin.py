@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 STANDIN = "intrinsic_standin"
+"""The name under which a module holds its stand-in."""
 
 
 class Standins:
-    """One stand-in in every module whose class has a property `dtype` or `device`.
+    """Stand-ins, one in every module whose class has a property `dtype` or `device`.
 
     Such properties (PreTrainedModel's are an example) read the first parameter of the module, and
     fail where there is none. A stand-in has no elements, takes no gradient and stays out of state dicts.
@@ -29,6 +30,7 @@ class Standins:
         self._modules = [weakref.ref(module) for module in self._modules]
 
     def remove(self) -> None:
+        """Take the stand-ins and their hooks off again."""
         for handle in self._hooks:
             handle.remove()
         for reference in self._modules:

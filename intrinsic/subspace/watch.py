@@ -1,4 +1,4 @@
-"""A guard against the one combination that would train on wrong gradients without a word."""
+"""A guard against a combination that would train on wrong gradients without an error: see :class:`ReentrantWatch`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from intrinsic.errors import SpecError
 
 
 class ReentrantWatch:
-    """Refuses reentrant gradient checkpointing under DDP without static_graph.
+    """A guard that refuses reentrant gradient checkpointing under DDP without static_graph.
 
     A reentrant checkpoint runs a backward pass of its own for each block, and each brings theta_d a part of
     its gradient. DDP sends theta_d's gradient off after the first part and never adds the others, so the
@@ -24,13 +24,13 @@ class ReentrantWatch:
         self._hidden = False
 
     def whole(self) -> None:
-        """The whole model is called."""
+        """Note that the whole model is called."""
         wrapper = DistributedDataParallel._get_active_ddp_module()  # type: ignore[no-untyped-call]
         self._exposed = torch.is_grad_enabled() and wrapper is not None and not wrapper.static_graph
         self._hidden = False
 
     def part(self) -> None:
-        """A part of it is called. Raises SpecError on the second sign."""
+        """Note that a part of it is called. Raises SpecError on the second sign."""
         if not self._exposed:
             return
         if not torch.is_grad_enabled():

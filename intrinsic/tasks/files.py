@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from intrinsic.errors import DataError, SpecError
+from intrinsic.problems import PROBLEMS, Problem
 from intrinsic.spec import TaskSpec
-from intrinsic.tasks.base import Labels, Loaded, TextExamples, shuffled
+from intrinsic.tasks.base import Loaded, TextExamples, shuffled
 from intrinsic.tasks.catalogue import TaskInfo
-from intrinsic.tasks.labels import class_names, label_text, targets
 from intrinsic.tasks.tables import READERS, Table, file_type, read_tables, texts
 
 EVAL_SPLITS = ("validation", "dev", "val", "valid", "test")
@@ -37,10 +37,13 @@ def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
     files = find_splits(root)
     if len(files) == 1 and spec.splits is None:
         name, paths = next(iter(files.items()))
-        return _divided(read_tables(paths), spec, str(paths[0] if len(paths) == 1 else root / name))
+        where = str(paths[0] if len(paths) == 1 else root / name)
+        return _divided(read_tables(paths), spec, PROBLEMS[info.problem], where)
     train, evaluation = _choose(files, spec.splits, root)
     tables = {name: read_tables(files[name]) for name in dict.fromkeys((train, evaluation))}
-    return _two_splits(tables[train], tables[evaluation], spec, root, (train, evaluation))
+    wheres = [f"split {name!r} of {root}" for name in (train, evaluation)]
+    names, first, second = _two_splits(tables[train], tables[evaluation], spec, PROBLEMS[info.problem], wheres)
+    return Loaded(first, second, names, f"{root.name}, splits {train} and {evaluation}")
 
 
 def find_splits(root: Path) -> dict[str, list[Path]]:
@@ -82,18 +85,20 @@ def _choose(files: dict[str, list[Path]], splits: tuple[str, str] | None, root: 
     return splits
 
 
-def _two_splits(train: Table, evaluation: Table, spec: TaskSpec, root: Path, splits: tuple[str, str]) -> Loaded:
-    wheres = [f"split {name!r} of {root}" for name in splits]
-    names = () if spec.regression else class_names(_column(train, _label(spec), wheres[0]), wheres[0])
+def _two_splits(
+    train: Table, evaluation: Table, spec: TaskSpec, problem: Problem, wheres: Sequence[str]
+) -> tuple[tuple[str, ...], TextExamples, TextExamples]:
+    """The classes, which the training split decides, and the examples of both."""
+    names = problem.label_names(_column(train, _label(spec), wheres[0]), wheres[0])
     first, second = (
-        _examples(table, spec, names, where) for table, where in zip((train, evaluation), wheres, strict=True)
+        _examples(table, spec, problem, names, where) for table, where in zip((train, evaluation), wheres, strict=True)
     )
-    return Loaded(first, second, names, f"{root.name}, splits {splits[0]} and {splits[1]}")
+    return names, first, second
 
 
-def _divided(table: Table, spec: TaskSpec, where: str) -> Loaded:
-    names = () if spec.regression else class_names(_column(table, _label(spec), where), where)
-    whole = _examples(table, spec, names, where)
+def _divided(table: Table, spec: TaskSpec, problem: Problem, where: str) -> Loaded:
+    names = problem.label_names(_column(table, _label(spec), where), where)
+    whole = _examples(table, spec, problem, names, where)
     train, evaluation = divide(whole, where)
     return Loaded(train, evaluation, names, f"{Path(where).name}, divided 80/20 by a fixed shuffle")
 
@@ -128,17 +133,6 @@ def _column(table: Table, name: str, where: str) -> list[Any]:
     return table[name]
 
 
-def _examples(table: Table, spec: TaskSpec, names: Sequence[str], where: str) -> TextExamples:
+def _examples(table: Table, spec: TaskSpec, problem: Problem, names: Sequence[str], where: str) -> TextExamples:
     columns = tuple(texts(_column(table, name, where), name, where) for name in spec.text_columns or ("text",))
-    values = _column(table, _label(spec), where)
-    labels = targets(values, where) if spec.regression else _ids(values, names, where)
-    return TextExamples(columns, labels)
-
-
-def _ids(values: Sequence[object], names: Sequence[str], where: str) -> Labels:
-    lookup = {name: i for i, name in enumerate(names)}
-    found = [label_text(value, where, row) for row, value in enumerate(values, 1)]
-    unknown = sorted(set(found) - set(lookup))
-    if unknown:
-        raise DataError(f"{where} has the label {unknown[0]!r}, which no training example has ({', '.join(names)})")
-    return np.array([lookup[text] for text in found], dtype=np.int64)
+    return TextExamples(columns, problem.targets(_column(table, _label(spec), where), names, where, known=False))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intrinsic.errors import DataError
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks import hub
 from intrinsic.tasks.base import Loaded, TextExamples
 from intrinsic.tasks.catalogue import TaskInfo
-from intrinsic.tasks.labels import named_ids, targets
 from intrinsic.tasks.tables import Table, column, read_text, read_tsv, read_tsv_dropping, split_lines, texts, tsv_rows
 
 _PAIR = ("sentence1", "sentence2")
@@ -85,8 +85,7 @@ def _read_split(info: TaskInfo, layout: Layout, folder: Path, split: str) -> tup
     if layout.label not in table and split.startswith("test"):
         raise DataError(f"{path} has no labels: GLUE keeps them; choose another evaluation split")
     values = column(table, layout.label, where)
-    regression = info.problem == "regression"
-    labels = targets(values, where) if regression else named_ids(values, info.label_names, where)
+    labels = PROBLEMS[info.problem].targets(values, info.label_names, where)
     return TextExamples(columns, labels), path.name, skipped
 
 

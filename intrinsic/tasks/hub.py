@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from intrinsic.errors import DataError
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks import superglue
-from intrinsic.tasks.base import Labels, Loaded, TextExamples
+from intrinsic.tasks.base import Loaded, TextExamples
 from intrinsic.tasks.catalogue import Hub, TaskInfo
-from intrinsic.tasks.labels import named_ids, targets
 from intrinsic.tasks.tables import Table, texts
 
 CONNECT_SECONDS = 5.0
@@ -59,10 +59,9 @@ def read_splits(info: TaskInfo, spec: TaskSpec) -> tuple[list[tuple[Table, str]]
 def _refusal(info: TaskInfo, spec: TaskSpec, error: Exception) -> DataError:
     assert info.hub is not None, info.name
     if spec.data_dir is not None and isinstance(error, FileNotFoundError):  # the library found nothing it knows
-        tsv = "GLUE's train.tsv, or " if info.loader == "glue" else ""
         return DataError(
-            f"no data of task {info.name!r} in {spec.data_dir}: expected {tsv}a copy of {info.hub.path} (its parquet "
-            "files, or what DatasetDict.save_to_disk writes); give --data-dir the folder that has it"
+            f"no data of task {info.name!r} in {spec.data_dir}: expected {info.hub.besides}a copy of "
+            f"{info.hub.path} (its parquet files, or what DatasetDict.save_to_disk writes); give --data-dir the folder that has it"
         )
     reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     return DataError(f"cannot load {spec.data_dir or info.hub.path} for task {info.name!r} ({reason})")
@@ -117,7 +116,7 @@ def _table(info: TaskInfo, found: Any, split: str, origin: str) -> Table:
             )
     feature_names = getattr(data.features[hub.label], "names", None)
     table: Table = data.with_format(None).select_columns(list(wanted)).to_dict()
-    if info.problem == "classification":
+    if info.label_names:
         table[hub.label] = _renamed(table[hub.label], feature_names, info.label_names, origin)
     return {("label" if name == hub.label else name): values for name, values in table.items()}
 
@@ -139,9 +138,7 @@ def _examples(info: TaskInfo, table: Table, where: str) -> TextExamples:
         if name != "label"
     }
     values = table["label"]
-    labels: Labels = (
-        targets(values, where) if info.problem == "regression" else named_ids(values, info.label_names, where)
-    )
+    labels = PROBLEMS[info.problem].targets(values, info.label_names, where)
     if info.name in superglue.COMPOSE:
         return TextExamples(superglue.COMPOSE[info.name](columns), labels, superglue.groups(info.name, columns))
     return TextExamples(tuple(tuple(columns[name]) for name in info.hub.columns), labels)

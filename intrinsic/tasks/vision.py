@@ -6,6 +6,7 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intrinsic.errors import DataError
+from intrinsic.problems import PROBLEMS, Targets
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks import hub
 from intrinsic.tasks.base import ImageExamples, Loaded
 from intrinsic.tasks.catalogue import TaskInfo
-from intrinsic.tasks.labels import named_ids
 from intrinsic.tasks.tables import Table
 
 _PREFIXES = {"train": "train", "test": "t10k"}
@@ -55,8 +56,12 @@ def _split(info: TaskInfo, root: Path, name: str) -> ImageExamples:
     labels = read_idx(_find(root, f"{_PREFIXES[name]}-labels-idx1-ubyte"), 1)
     if len(images) != len(labels):
         raise DataError(f"{root} has {len(images)} {name} images but {len(labels)} labels")
-    ids = named_ids(labels.tolist(), info.label_names, f"{name} labels in {root}")
+    ids = _targets(info, labels.tolist(), f"{name} labels in {root}")
     return ImageExamples(images[:, None], ids)
+
+
+def _targets(info: TaskInfo, values: Sequence[Any], where: str) -> Targets:
+    return PROBLEMS[info.problem].targets(values, info.label_names, where)
 
 
 def _find(root: Path, stem: str) -> Path:
@@ -96,7 +101,7 @@ def _decoded(info: TaskInfo, table: Table, where: str) -> ImageExamples:
     images = [_grey(image, where) for image in table["image"]]
     if len({image.shape for image in images}) > 1:
         raise DataError(f"{where}: the images differ in size")
-    return ImageExamples(np.stack(images)[:, None], named_ids(table["label"], info.label_names, where))
+    return ImageExamples(np.stack(images)[:, None], _targets(info, table["label"], where))
 
 
 def _grey(image: Any, where: str) -> NDArray[np.uint8]:

@@ -13,19 +13,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from intrinsic.methods.base import Trainable
+from intrinsic.problems import Problem
 from intrinsic.records import HistoryPoint
 from intrinsic.seeds import derive
 from intrinsic.spec import OptimSpec
 from intrinsic.tasks.base import Prepared, Task
 from intrinsic.training.batches import Batch, Micro, Share, TrainBatches
 from intrinsic.training.evaluation import Answers, Evaluator, keep_modes
-from intrinsic.training.monitor import Monitor, Progress
+from intrinsic.training.monitor import Monitor, OnStep
 from intrinsic.training.runtime import Logits, distribute, own_accelerator, own_randomness, same_buffers
 
-__all__ = ["FitReport", "Progress", "fit", "rate_factor"]
+__all__ = ["FitReport", "OnStep", "fit", "loss_of", "rate_factor"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def fit(
     optim: OptimSpec,
     data_seed: int,
     *,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
 ) -> FitReport:
     """Train, evaluate, leave the model with the weights of the policy's checkpoint.
 
-    Loss: cross-entropy, or the mean squared error for regression, computed from the logits in float32, plus the
-    method's own penalty if it has one (losses are reported without).
+    Loss: the problem's (cross-entropy, or the mean squared error for regression), computed from the logits in float32,
+    plus the method's own penalty if it has one (losses are reported without).
     Optimiser: AdamW (betas .9, .999, eps 1e-8) or plain SGD without momentum. Weight decay acts on
     tensors of two and more dimensions, so never on biases, norms, theta_d or lambdas. Rate: see
     :func:`rate_factor`; the gradient is clipped to norm `clip` before the step.
@@ -107,12 +107,9 @@ def make_optimizer(trainable: Trainable, optim: OptimSpec, device: torch.device)
     return torch.optim.AdamW(used, lr=optim.learning_rate, fused=fused)
 
 
-def loss_of(logits: Tensor, labels: Tensor, problem: str) -> Tensor:
-    """Mean loss.  logits [b, num_labels] (regression [b, 1]), labels [b] -> scalar."""
-    logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-    if problem == "regression":
-        return F.mse_loss(logits.reshape(-1), labels.to(logits.dtype))
-    return F.cross_entropy(logits, labels)
+def loss_of(outputs: Tensor, labels: Tensor, problem: Problem) -> Tensor:
+    """The problem's mean loss, a scalar, in float32 at least.  outputs: logits, labels: those of the batch."""
+    return problem.loss(outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs, labels)
 
 
 class _Loop:
@@ -126,12 +123,12 @@ class _Loop:
         optim: OptimSpec,
         data_seed: int,
         accelerator: Accelerator,
-        progress: Progress | None,
+        progress: OnStep | None,
     ) -> None:
         share = Share(accelerator.process_index, accelerator.num_processes)
         self.trainable, self.task, self.optim, self.accelerator = trainable, task, optim, accelerator
         self.batches = TrainBatches(prepared.train, prepared.collate, optim, data_seed, share)
-        self.evaluator = Evaluator(prepared.eval, prepared.collate, optim.eval_batch_size, share)
+        self.evaluator = Evaluator(prepared, task.problem, optim.eval_batch_size, share)
         self.total = self.batches.total
         self.plain = Logits(trainable.model.to(accelerator.device))
         self.parameters = list(trainable.parameters())
@@ -186,20 +183,29 @@ class _Loop:
         return loss.detach()
 
     def _forward(self, model: nn.Module, batch: Batch) -> Tensor:
-        inputs = {k: v.to(self.accelerator.device, non_blocking=True) for k, v in batch.items()}
+        inputs = self._moved(batch)
         with self.accelerator.autocast():
             logits: Tensor = model(**inputs)
         return logits
+
+    def _respond(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The outputs of an evaluation."""
+        inputs = self._moved(batch)
+        with self.accelerator.autocast():
+            return self.task.problem.answer(self.plain.model, inputs)
+
+    def _moved(self, batch: Mapping[str, Tensor]) -> Batch:
+        return {k: v.to(self.accelerator.device, non_blocking=True) for k, v in batch.items()}
 
     def _is_due(self, step: int) -> bool:
         every = self.optim.eval_every
         return step == self.total or (every is not None and step % every == 0)
 
     def _evaluate(self, step: int) -> None:
-        logits, labels = self._answers()
-        if not np.isfinite(logits).all():
+        outputs, labels = self._answers()
+        if not np.isfinite(outputs).all():
             raise self.monitor.diverged(step, "the model's output is")
-        self.scores = self.task.score(logits, labels)
+        self.scores = self.task.score(outputs, labels)
         since = self.history[-1].step if self.history else 0
         point = HistoryPoint(
             step=step,
@@ -214,7 +220,7 @@ class _Loop:
 
     def _answers(self) -> Answers:
         same_buffers(self.plain, self.accelerator)
-        return self.evaluator(self.plain, lambda batch: self._forward(self.plain, batch), gather_object)
+        return self.evaluator(self.trainable, self._respond, gather_object)
 
     def _is_better(self, score: float, than: float) -> bool:
         return score > than if self.task.higher_is_better else score < than

@@ -1,4 +1,4 @@
-"""A model's answers on a split."""
+"""A method's answers on a split: the one way for scores, counted errors and latencies."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from intrinsic.errors import DataError
-from intrinsic.training.batches import Batch, Collate, Share, by_length, gather_batch
+from intrinsic.methods.base import Forward, Trainable
+from intrinsic.problems import Problem, Targets
+from intrinsic.tasks.base import Prepared
+from intrinsic.training.batches import Batch, Indices, Share, by_length, gather_batch, length
 
-Answers = tuple[NDArray[Any], NDArray[Any]]
+Answers = tuple[NDArray[Any], Targets]
+"""Outputs [n, ...] and targets [n] of a split, in its own order."""
 
 
 @contextmanager
@@ -29,34 +33,46 @@ def keep_modes(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-class Evaluator:
-    """Computes logits on a split, in batches of like length; the answers come in the split's own order."""
+def training_batches(prepared: Prepared, batch_size: int) -> Iterator[Batch]:
+    """The training examples in their own order, labels included: what :meth:`Trainable.prepare_answers` may look at."""
+    for start in range(0, length(prepared.train), batch_size):
+        indices = np.arange(start, min(start + batch_size, length(prepared.train)))
+        yield gather_batch(prepared.train, prepared.collate, indices)
 
-    def __init__(self, dataset: Dataset[Batch], collate: Collate, batch_size: int, share: Share) -> None:
-        self._dataset, self._collate, self._share = dataset, collate, share
-        self._batches = by_length(dataset, batch_size)
+
+class Evaluator:
+    """Gets a method's answers on a split, in batches of like length."""
+
+    def __init__(
+        self, prepared: Prepared, problem: Problem, batch_size: int, share: Share, split: Dataset[Batch] | None = None
+    ) -> None:
+        """split: None for the evaluation split. Raises DataError for one without examples."""
+        self._prepared, self._problem, self._batch_size, self._share = prepared, problem, batch_size, share
+        self._split = prepared.eval if split is None else split
+        self._batches = by_length(self._split, batch_size)
         if not self._batches:
             raise DataError("the evaluation split is empty; there is nothing to score on")
 
     def __call__(
-        self, model: nn.Module, forward: Callable[[Batch], Tensor], gather: Callable[[list[Any]], list[Any]]
+        self, trainable: Trainable, forward: Forward, gather: Callable[[list[Any]], list[Any]] = lambda parts: parts
     ) -> Answers:
-        """Logits [n, num_labels] float32 and labels [n], with the model in eval mode and without gradients.
+        """The outputs, float32, and the targets, with the model in eval mode and without gradients.
 
-        forward: a batch without labels -> logits; gather: the processes' lists -> one list, on every process.
+        forward: a batch without labels -> outputs; gather: the processes' lists -> one list, on every process.
         """
         mine = self._batches[self._share.rank :: self._share.world]
-        with keep_modes(model), torch.no_grad():
-            model.eval()
-            parts = [self._batch(indices, forward) for indices in mine]
+        with keep_modes(trainable.model):
+            trainable.model.eval()
+            trainable.prepare_answers(training_batches(self._prepared, self._batch_size))
+            parts = [self._batch(indices, trainable, forward) for indices in mine]
         # the transfer to the host waits for the device, so it comes once all work is queued
-        done = gather([(indices, logits.cpu().numpy(), labels) for indices, logits, labels in parts])
+        done = gather([(indices, outputs.cpu().numpy(), labels) for indices, outputs, labels in parts])
         order = np.argsort(np.concatenate([indices for indices, _, _ in done]), kind="stable")
-        return np.concatenate([x for _, x, _ in done])[order], np.concatenate([y for _, _, y in done])[order]
+        outputs = self._problem.joined([part for _, part, _ in done])
+        return outputs[order], np.concatenate([labels for _, _, labels in done])[order]
 
-    def _batch(
-        self, indices: NDArray[np.int64], forward: Callable[[Batch], Tensor]
-    ) -> tuple[NDArray[np.int64], Tensor, NDArray[Any]]:
-        batch = dict(gather_batch(self._dataset, self._collate, indices))
+    def _batch(self, indices: Indices, trainable: Trainable, forward: Forward) -> tuple[Indices, Tensor, Targets]:
+        batch = dict(gather_batch(self._split, self._prepared.collate, indices))
         labels = batch.pop("labels").numpy()
-        return indices, forward(batch).float(), labels
+        outputs = trainable.answer(forward, batch)
+        return indices, outputs.float() if torch.is_floating_point(outputs) else outputs, labels

@@ -12,8 +12,8 @@ from torch import Tensor
 from intrinsic.errors import Diverged
 from intrinsic.spec import OptimSpec
 
-Progress = Callable[[int, int, float], None]
-"""progress(step, total, loss): called now and then, with the step just done."""
+OnStep = Callable[[int, int, float], None]
+"""Called now and then as f(step, total, loss), with the step just done."""
 
 _WINDOW = 16  # steps between two looks at a device that works asynchronously
 _MOST_SKIPS = 32  # fp16: by then the loss scale has fallen from 2^16 to 2^-16, and is not to blame
@@ -31,7 +31,7 @@ class Monitor:
         optim: OptimSpec,
         device: torch.device,
         reduce: Callable[[Tensor], Tensor],
-        progress: Progress | None,
+        progress: OnStep | None,
     ) -> None:
         self._total, self._optim, self._reduce, self._progress = total, optim, reduce, progress
         self._losses = torch.zeros(total, device=device)

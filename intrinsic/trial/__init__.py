@@ -23,7 +23,7 @@ from intrinsic.methods.base import Trainable
 from intrinsic.records import Meta, TrialResult, TrialRun, TrialStatus, TrialTrain
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks.base import Task
-from intrinsic.training import FitReport, Progress, fit
+from intrinsic.training import FitReport, OnStep, fit
 from intrinsic.training.runtime import device_name, is_main_process
 from intrinsic.trial.check import check_trial, outline_trial
 from intrinsic.trial.ingredients import data_of, model_of, task_of
@@ -50,7 +50,7 @@ def run_trial(
     spec: TrialSpec,
     *,
     save_dir: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: OnStep | None = None,
     threads: int | None = None,
 ) -> TrialResult:
     """Load the task and the model, lay the method over it, train, evaluate; write down what came out.
@@ -89,7 +89,7 @@ class _Attempt:
 
     spec: TrialSpec
     save_dir: str | Path | None
-    progress: Progress | None
+    progress: OnStep | None
     facts: Facts = field(default_factory=dict)
     """Fields of TrialTrain."""
     hashes: dict[str, str] = field(default_factory=dict)

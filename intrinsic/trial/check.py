@@ -6,6 +6,7 @@ from intrinsic.errors import SpecError
 from intrinsic.methods import attach, check_fit
 from intrinsic.models import MODELS, is_here, load_model
 from intrinsic.models.loaded import LoadedModel
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks import TaskInfo, check_task, comes_from_hub
 from intrinsic.tasks.base import Task
@@ -53,15 +54,16 @@ def outline_trial(spec: TrialSpec) -> tuple[str, ...]:
 
 
 def _needs_images(spec: TrialSpec) -> bool:
-    return spec.model.name in MODELS and MODELS[spec.model.name].loader == "nets"
+    return spec.model.name in MODELS and MODELS[spec.model.name].sized_by_images
 
 
 def _outline(spec: TrialSpec, info: TaskInfo, task: Task | None) -> LoadedModel:
     """The model's architecture, for the task or for what the catalogue knows of it."""
+    problem = PROBLEMS[info.problem]
     return load_model(
         spec.model,
-        num_labels=task.num_labels if task else len(info.label_names) or 1,
-        problem=task.problem if task else info.problem,
+        num_labels=task.num_labels if task else problem.num_outputs(info.label_names),
+        problem=problem,
         kind=info.kind,
         input_shape=task.input_shape if task else None,
         seed=spec.seeds.initialisation,

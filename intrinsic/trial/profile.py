@@ -6,6 +6,7 @@ import copy
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -14,13 +15,15 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from intrinsic.methods import attach
-from intrinsic.methods.base import Trainable
+from intrinsic.methods import FULL, attach
+from intrinsic.methods.base import Forward, Trainable
+from intrinsic.problems import Problem
 from intrinsic.records import Latency, Profile
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks.base import Prepared
 from intrinsic.training import loss_of
 from intrinsic.training.batches import Batch
+from intrinsic.training.evaluation import training_batches
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 BATCH_SIZES = (1, 16, 32)
@@ -102,10 +105,10 @@ def profile_trial(spec: TrialSpec) -> Profile:
     full = copy.deepcopy(loaded.model)
     trainable = attach(loaded, spec.method, spec.seeds)
     peak = _peak(trainable, prepared, spec, task.problem)
-    return Profile(peak_bytes=peak, latencies=_latencies(full, trainable, spec, prepared))
+    return Profile(peak_bytes=peak, latencies=_latencies(full, trainable, spec, task.problem))
 
 
-def _peak(trainable: Trainable, prepared: Prepared, spec: TrialSpec, problem: str) -> int:
+def _peak(trainable: Trainable, prepared: Prepared, spec: TrialSpec, problem: Problem) -> int:
     device = _device()
     model = trainable.model.to(device).train()
     parameters = list(trainable.parameters())
@@ -131,25 +134,32 @@ def _peak(trainable: Trainable, prepared: Prepared, spec: TrialSpec, problem: st
     return peak
 
 
-def _latencies(full: nn.Module, trainable: Trainable, spec: TrialSpec, prepared: Prepared) -> tuple[Latency, ...]:
+def _latencies(full: nn.Module, trainable: Trainable, spec: TrialSpec, problem: Problem) -> tuple[Latency, ...]:
     device = _device()
-    runners: dict[str, nn.Module] = {"full": full.to(device).eval(), "unmerged": trainable.model.eval()}
-    if trainable.mergeable and spec.method.name != "full":
-        task, _ = task_of(spec.task)
-        merged = attach(model_of(spec, task), spec.method, spec.seeds)
-        runners["merged"] = merged.merge().to(device).eval()
+    task, _ = task_of(spec.task)
+    loaded = model_of(spec, task)
+    prepared = data_of(spec, task, loaded)
+    respond = partial(problem.answer, trainable.model.eval())
+    trainable.prepare_answers(training_batches(prepared, spec.optim.eval_batch_size))
+    runners: dict[str, Forward] = {
+        "full": partial(problem.answer, full.to(device).eval()),
+        "unmerged": partial(trainable.answer, respond),
+    }
+    if trainable.mergeable and spec.method.name != FULL:
+        merged = attach(loaded, spec.method, spec.seeds)
+        runners["merged"] = partial(problem.answer, merged.merge().to(device).eval())
     return tuple(_latency(runners, _batch(prepared, size, device, train=False), size) for size in BATCH_SIZES)
 
 
-def _latency(models: dict[str, nn.Module], batch: Batch, size: int) -> Latency:
+def _latency(runners: dict[str, Forward], batch: Batch, size: int) -> Latency:
     inputs = {k: v for k, v in batch.items() if k != "labels"}
-    times: dict[str, list[float]] = {name: [] for name in models}
-    names = list(models)
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    names = list(runners)
     with torch.no_grad():
         begin, turn = time.perf_counter(), 0
         while turn < WARM_UP + ROUNDS or time.perf_counter() - begin < SECONDS:
             for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always first
-                seconds = _time(lambda model=models[name]: model(**inputs))  # type: ignore[misc]
+                seconds = _time(partial(runners[name], inputs))
                 if turn >= WARM_UP:
                     times[name].append(1e3 * seconds)
             turn += 1

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -17,14 +16,15 @@ from torch.utils.data import Dataset
 from intrinsic.errors import SpecError
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
+from intrinsic.problems import Problem
 from intrinsic.records import ErrorCount, Meta, TrialErrors
 from intrinsic.seeds import derive
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks.base import Prepared, Task, shuffled
-from intrinsic.training import Progress, fit
+from intrinsic.training import OnStep, fit
 from intrinsic.training.batches import Batch, Share
 from intrinsic.training.evaluation import Evaluator
-from intrinsic.training.runtime import Logits, device_name
+from intrinsic.training.runtime import device_name
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 AS_TRAINED = 32
@@ -34,7 +34,7 @@ SCALES = 2.0 ** (torch.arange(-128, 128, dtype=torch.float64) / 8)
 
 
 def count_errors(
-    spec: TrialSpec, widths: tuple[int, ...], *, random_labels: bool = False, progress: Progress | None = None
+    spec: TrialSpec, widths: tuple[int, ...], *, random_labels: bool = False, progress: OnStep | None = None
 ) -> TrialErrors:
     """Train as the trial did, then count errors on both splits, in eval mode and float32, at every width.
 
@@ -43,23 +43,26 @@ def count_errors(
     trained here: whether it is the stored trial's, bit for bit, does not matter to them (`score` tells).
     random_labels: shuffle the training labels first.
 
-    Raises SpecError for a task without classes, and what `run_trial` raises; Diverged if training diverges.
+    Raises SpecError for a task without classes, for a method whose answers depend on the batch, and what `run_trial`
+    raises; Diverged if training diverges.
     """
     clock = time.perf_counter()
     task, data_hash = task_of(spec.task)
-    if task.problem != "classification":
-        raise SpecError(
-            f"errors are counted of a classifier, but task {task.name!r} predicts numbers: no bound here fits"
-        )
+    task.problem.check_countable(task.name, "a bound")
     loaded = model_of(spec, task)
     if random_labels:
         task = shuffle_labels(task, spec.seeds.data_order)
     prepared = task.prepare(loaded.preprocessor) if random_labels else data_of(spec, task, loaded)
     trainable = attach(loaded, spec.method, spec.seeds)
+    if trainable.answers_by_batch:
+        raise SpecError(
+            f"the answers of method {spec.method.name!r} depend on the other examples of their batch, so it is no "
+            "function of one example whose error could be bounded: choose another method"
+        )
     start, buffers = _copies(trainable.named_parameters()), _copies(trainable.model.named_buffers())
     report = fit(trainable, prepared, task, spec.optim, spec.seeds.data_order, progress=progress)
     learned = [name for name, now in trainable.model.named_buffers() if not torch.equal(now.cpu(), buffers[name])]
-    counter = _Counter(trainable, prepared, spec.optim.eval_batch_size)
+    counter = _Counter(trainable, prepared, task.problem, spec.optim.eval_batch_size)
     return TrialErrors(
         trial_id=spec.id,
         spec=spec,
@@ -107,6 +110,7 @@ class _Counter:
 
     trainable: Trainable
     prepared: Prepared
+    problem: Problem
     batch_size: int
 
     def at(self, bits: int, start: Mapping[str, Tensor]) -> ErrorCount:
@@ -126,14 +130,13 @@ class _Counter:
                 parameter.copy_(values[name])
 
     def _errors(self, split: Dataset[Batch]) -> int:
-        model = Logits(self.trainable.model)
+        evaluate = Evaluator(self.prepared, self.problem, self.batch_size, Share(), split)
+        outputs, labels = evaluate(self.trainable, self._respond)
+        return int(self.problem.errors(outputs, labels).sum())
+
+    def _respond(self, batch: Mapping[str, Tensor]) -> Tensor:
         device = next(self.trainable.parameters()).device
-        evaluate = Evaluator(split, self.prepared.collate, self.batch_size, Share(0, 1))
-        logits, labels = evaluate(
-            model, lambda batch: model(**{k: v.to(device) for k, v in batch.items()}), lambda parts: parts
-        )
-        right = (logits.argmax(axis=1) == labels) & np.isfinite(logits).all(axis=1)
-        return len(labels) - int(right.sum())
+        return self.problem.answer(self.trainable.model, {k: v.to(device) for k, v in batch.items()})
 
 
 def _copies(named: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from intrinsic_cli.bench import show
 from rich.console import Console
 
 from intrinsic import bench as benching
-from intrinsic.bench import Plan, bench, choose_plans
+from intrinsic.bench import BenchSizes, bench, choose_sizes
 from intrinsic.bench.files import write_bench
 from intrinsic.bench.machine import this_machine
 from intrinsic.bench.peers import find_peers
@@ -29,7 +29,7 @@ from intrinsic.errors import SpecError, UnknownName
 from intrinsic.kernels import library, native, reference
 
 CPU = torch.device("cpu")
-TINY = Plan(((3, 256), (1, 1024)), (3000, 5000), (10, 200), 0.001, Case("fastfood", 200, 5000))
+TINY = BenchSizes(((3, 256), (1, 1024)), (3000, 5000), (10, 200), 0.001, Case("fastfood", 200, 5000))
 FFHT_C = """
 int fht_float(float *x, int log_p) {
     for (long h = 1; h < 1L << log_p; h *= 2)
@@ -66,7 +66,7 @@ def test_calls_are_timed_in_turn_after_a_warm_up() -> None:
     assert 0 <= times["a"].best <= times["a"].median
 
 
-def test_everything_in_the_plan_is_measured(ffht: Path, hadamard_transform: None) -> None:
+def test_every_size_is_measured(ffht: Path, hadamard_transform: None) -> None:
     said: list[str] = []
     made = bench({"cpu": TINY}, ffht, said.append)
     assert [(row.rows, row.p) for row in made.transforms] == [(3, 256), (1, 1024)]
@@ -94,7 +94,7 @@ def test_peers_compute_the_same_transform(ffht: Path, hadamard_transform: None) 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hadamard_transform", None)
-    made = bench({"cpu": Plan(((1, 8),), (), (), 0.0)})
+    made = bench({"cpu": BenchSizes(((1, 8),), (), (), 0.0)})
     assert set(made.transforms[0].times) == {"intrinsic", "pass"}
     assert len(made.not_measured) == 3
     assert "FFHT: its library was not named (--ffht)" in markdown(made)
@@ -108,14 +108,14 @@ def test_a_file_that_is_not_ffht_is_refused(tmp_path: Path) -> None:
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert list(choose_plans("all", quick=True)) == ["cpu"]
+    assert list(choose_sizes("all", quick=True)) == ["cpu"]
     with pytest.raises(SpecError, match="expected a GPU for --device cuda, torch finds none"):
-        choose_plans("cuda", quick=True)
+        choose_sizes("cuda", quick=True)
     with pytest.raises(UnknownName, match="unknown device 'gpu'; available: all, cpu, cuda"):
-        choose_plans("gpu", quick=False)
+        choose_sizes("gpu", quick=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert list(choose_plans("all", quick=False)) == ["cpu", "cuda"]
-    assert list(choose_plans("cuda", quick=False)) == ["cuda"]
+    assert list(choose_sizes("all", quick=False)) == ["cpu", "cuda"]
+    assert list(choose_sizes("cuda", quick=False)) == ["cuda"]
 
 
 def test_tables_and_files(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_the_widest_rows_fit_a_terminal_of_80_columns() -> None:
 
 
 def test_the_command(cli, monkeypatch):
-    monkeypatch.setitem(benching.PLANS, ("cpu", True), TINY)
+    monkeypatch.setitem(benching.SIZES, ("cpu", True), TINY)
     code, out, err = cli("bench", "--quick", "--output-dir", "here", "--device", "cpu")
     assert (code, err) == (0, "")
     assert "files: here: bench.json" in out

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import decimal
 import math
-import subprocess
-import sys
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,11 +12,10 @@ import pytest
 from mpmath import mp, mpf
 
 from intrinsic import bounds
-from intrinsic.bounds import special, tail
+from intrinsic.bounds import tail
 from intrinsic.bounds.catoni import zhou_lotfi_bits
-from intrinsic.bounds.exact import exact
 from intrinsic.bounds.pac_bayes import pac_bayes_bits
-from intrinsic.errors import IntrinsicError, SpecError
+from intrinsic.errors import SpecError
 
 
 def assert_just_above(got: float, exact: mpf) -> None:
@@ -204,15 +201,15 @@ def test_pac_bayes_is_just_above_the_exact_value(bound, exact, risk, samples, co
 
 
 @pytest.mark.parametrize(("risk", "samples", "complexity", "delta"), RISKS)
-@pytest.mark.parametrize("rate", [1e-6, 1.0, 37.5, 1e5])
-def test_catoni_is_just_above_the_exact_value(risk, samples, complexity, delta, rate):
-    got = bounds.catoni(float(risk), float(complexity), samples, float(delta), rate)
-    assert_just_above(got, oracle.catoni(risk, complexity, samples, delta, rate))
+@pytest.mark.parametrize("lam", [1e-6, 1.0, 37.5, 1e5])
+def test_catoni_is_just_above_the_exact_value(risk, samples, complexity, delta, lam):
+    got = bounds.catoni(float(risk), float(complexity), samples, float(delta), lam)
+    assert_just_above(got, oracle.catoni(risk, complexity, samples, delta, lam))
 
 
 def test_catoni_grid_pays_for_its_choice():
     got = bounds.catoni_grid(0.2, 50.0, 10_000, 0.05, grid=[100.0, 2000.0, 3000.0])
-    shares = [oracle.catoni("0.2", mpf(50) + mp.log(3), 10_000, "0.05", rate) for rate in (100, 2000, 3000)]
+    shares = [oracle.catoni("0.2", mpf(50) + mp.log(3), 10_000, "0.05", lam) for lam in (100, 2000, 3000)]
     assert_just_above(got, min(shares))
 
 
@@ -222,10 +219,10 @@ def test_catoni_grid_pays_for_its_choice():
 def test_zhou_lotfi_is_the_infimum_over_lambda(risk, complexity, samples, alpha):
     """Against a fine scan over lambda, and the scan's best refined by mpmath."""
 
-    def at(log_rate: mpf) -> mpf:
-        price = 2 * mp.log(2 + log_rate / mp.log(mpf(alpha)))
-        rate = mp.exp(log_rate)
-        a, inner = rate / samples, mpf(risk) + mpf(alpha) / rate * (oracle.paid(complexity, 0.05) + price)
+    def at(log_lam: mpf) -> mpf:
+        price = 2 * mp.log(2 + log_lam / mp.log(mpf(alpha)))
+        lam = mp.exp(log_lam)
+        a, inner = lam / samples, mpf(risk) + mpf(alpha) / lam * (oracle.paid(complexity, 0.05) + price)
         return (1 - mp.exp(-a * inner)) / (1 - mp.exp(-a))
 
     best = min((mpf(i) / 50 for i in range(50 * 17)), key=at)
@@ -241,14 +238,6 @@ def test_theorem1_written_out():
         whole = bounds.theorem1(0.1, dim, float(bits), samples, float(delta))
         assert_just_above(whole, mpf("0.1") + oracle.theorem1_gap(dim, bits, samples, delta))
     assert bounds.theorem1_asymptotic(200, 800) == 0.5
-
-
-@pytest.mark.parametrize("delta", [1 - 2**-53, 1 - 2**-52, 1 - 1e-15, 1 - 1e-13, 0.5 + 2**-53])
-def test_a_delta_near_one_is_moved_by_half_a_unit_and_no_more(delta):
-    """That much it may have been rounded; -ln(delta) is itself of the size of a unit."""
-    exact, moved = (mp.sqrt(-mp.log(mpf(value) - less) / 2) for value, less in ((delta, 0), (delta, mpf(2) ** -54)))
-    for got in (bounds.occam_hoeffding(0.0, 0.0, 1, delta), bounds.theorem1_gap(1, 0.0, 1, delta)):
-        assert exact < mpf(got) <= moved * (1 + mpf("3e-16"))
 
 
 @pytest.mark.parametrize("samples", [1, 2, 60_000, 67_349])
@@ -283,106 +272,8 @@ def test_values_known_from_elsewhere():
     assert bounds.universal_prior_nats(8.0) == pytest.approx(14 * math.log(2), rel=1e-14)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 8, 50, 400])
-def test_xi_is_its_definition(n):
-    assert 0 <= mpf(str(exact(special.xi)(n))) / oracle.number(oracle.xi(n)) - 1 < mpf("1e-25")
-
-
-def test_xi_is_at_most_two_root_n_where_maurer_did_not_say():
-    assert all(oracle.xi(n) ** 2 <= 4 * n for n in range(1, 9))
-
-
-def test_xi_beyond_the_series():
-    """Ramanujan's Q(n) = sqrt(pi n/2) - 1/3 + sqrt(pi/(288 n)) - 4/(135 n) + ..., Knuth 1973, 1.2.11.3."""
-    for n in (special.XI_SERIES_UP_TO, special.XI_SERIES_UP_TO + 1, 10**9):
-        expansion = mp.sqrt(mp.pi * n / 2) + mpf(2) / 3 + mp.sqrt(mp.pi / (288 * mpf(n))) - mpf(4) / (135 * n)
-        assert abs(mpf(str(exact(special.xi)(n))) - expansion) < mpf(1) / mpf(n) ** mpf("1.5")
-
-
-@pytest.mark.parametrize("n", [0, 1, 2, 255, 256, 257, 1000, 67_349, 10**9])
-def test_log_factorial(n):
-    assert abs(mpf(str(exact(special.log_factorial)(n))) - mp.loggamma(n + 1)) < mpf("1e-45")
-
-
 def test_a_prior_from_the_first_part_counts_only_the_rest():
     assert bounds.occam_split(10, 30.0, 1000, 400, 0.05) == bounds.occam_binomial(10, 30.0, 600, 0.05)
     assert bounds.pac_bayes_split(0.1, 30.0, 1000, 400, 0.05) == bounds.pac_bayes_kl_exact(0.1, 30.0, 600, 0.05)
     with pytest.raises(SpecError, match="prior_samples, which the bound no longer counts, must be an integer from 0"):
         bounds.occam_split(10, 30.0, 1000, 1000, 0.05)
-
-
-def test_the_callers_decimal_context_changes_nothing():
-    before = bounds.occam_binomial(5, 40.0, 500, 0.05)
-    with decimal.localcontext(decimal.Context(prec=3, rounding=decimal.ROUND_DOWN, Emax=5, Emin=-5)):
-        assert bounds.occam_binomial(5, 40.0, 500, 0.05) == before
-        assert decimal.getcontext().prec == 3
-
-
-def test_numpy_scalars_are_numbers():
-    import numpy as np
-
-    got = bounds.occam_binomial(np.int64(5), np.float32(40.0), np.int64(500), np.float64(0.05))
-    assert got == bounds.occam_binomial(5, 40.0, 500, 0.05)
-
-
-NUMBER = [math.nan, math.inf, -math.inf, "0.1", None, True, 10**400]
-SAYS = {"risk": "the empirical risk", "complexity": "nats", "samples": "the number of samples", "delta": "delta"}
-BAD = {
-    "risk": [-0.1, 1.0000001, *NUMBER],
-    "complexity": [-1e-9, *NUMBER],
-    "samples": [0, -5, 2.0, 2**60, None, True, "3"],
-    "delta": [0, 1, -0.1, 1.5, *NUMBER],
-}
-
-
-@pytest.mark.parametrize(("argument", "value"), [(name, value) for name in BAD for value in BAD[name]])
-@pytest.mark.parametrize(
-    "bound", [bounds.occam_kl, bounds.occam_hoeffding, bounds.pac_bayes_kl_exact, bounds.catoni_grid]
-)
-def test_what_a_bound_cannot_be_asked_is_refused_by_name(bound, argument, value):
-    arguments = {"risk": 0.1, "complexity": 5.0, "samples": 100, "delta": 0.05} | {argument: value}
-    says = {
-        "risk": "empirical risk",
-        "complexity": "complexity in nats",
-        "samples": "number of samples",
-        "delta": "delta",
-    }
-    with pytest.raises(SpecError, match=f"{says[argument]} must be .*; got"):
-        bound(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: bounds.occam_binomial(6, 1.0, 5, 0.05), "errors must be an integer from 0 to 5; got 6"),
-        (
-            lambda: bounds.occam_binomial(0.5, 1.0, 5, 0.05),
-            "errors must be an integer from 0 to 5; got 0.5",
-        ),
-        (
-            lambda: bounds.occam_binomial(6, 1.0, 2**60, 0.05),
-            "samples must be an integer from 1 to 9007199254740992; got",
-        ),
-        (lambda: bounds.kl_inverse(0.1, 0.1, "left"), "side must be 'upper' or 'lower'; got 'left'"),
-        (lambda: bounds.binomial_tail_inverse(1, 5, -1.0), "nats must be a finite number of at least 0; got -1.0"),
-        (
-            lambda: bounds.catoni(0.1, 1.0, 5, 0.05, 0.0),
-            "inverse temperature must be a finite number above 0",
-        ),
-        (lambda: bounds.catoni_grid(0.1, 1.0, 5, 0.05, []), "at least one number above 0; got"),
-        (lambda: bounds.catoni_grid(0.1, 1.0, 5, 0.05, 3.0), "grid of .* must be a sequence of numbers .*; got 3.0"),
-        (lambda: bounds.universal_prior_nats(0), "number of bits must be at least 1, .*; got 0"),
-        (lambda: bounds.universal_prior_nats(0.5), "number of bits must be at least 1, .*; got 0.5"),
-        (lambda: bounds.zhou_lotfi(0.1, 1.0, 5, 0.05, 1.0), "alpha must be a number above 1"),
-        (lambda: bounds.theorem1_gap(0, 1.0, 5, 0.05), "subspace_dim must be an integer from 1"),
-        (lambda: bounds.nats(-1.0), "the number of bits must be a finite number of at least 0"),
-    ],
-)
-def test_other_arguments_are_refused_by_name(call, message):
-    with pytest.raises(IntrinsicError, match=message):
-        call()
-
-
-def test_bounds_import_neither_torch_nor_numpy():
-    code = "import intrinsic.bounds, sys; print([m for m in ('torch', 'numpy', 'scipy') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -81,11 +81,11 @@ def test_the_order_of_the_pac_bayes_bounds(risk, complexity, samples, delta):
 
 
 @settings(max_examples=100, deadline=None)
-@given(risk=risks, complexity=nats, samples=sizes, delta=deltas, rate=st.floats(1e-3, 1e10))
-def test_no_lambda_takes_catoni_below_the_kl_inverse(risk, complexity, samples, delta, rate):
+@given(risk=risks, complexity=nats, samples=sizes, delta=deltas, lam=st.floats(1e-3, 1e10))
+def test_no_lambda_takes_catoni_below_the_kl_inverse(risk, complexity, samples, delta, lam):
     """inf over lambda of Catoni's bound is kl's inverse at (KL + ln(1/delta)) / n (Germain et al. 2009)."""
     floor = bounds.occam_kl(risk, complexity, samples, delta) * (1 - 1e-14)
-    assert bounds.catoni(risk, complexity, samples, delta, rate) >= floor
+    assert bounds.catoni(risk, complexity, samples, delta, lam) >= floor
     assert bounds.catoni_grid(risk, complexity, samples, delta) >= floor
     assert bounds.zhou_lotfi(risk, complexity, samples, delta) >= floor
 
@@ -101,12 +101,12 @@ def test_the_best_lambda_takes_catoni_to_the_kl_inverse():
 @given(risk=risks, share=st.floats(0, 1), samples=sizes, delta=deltas, ratio=st.floats(1e-4, 30))
 def test_catoni_is_monotone_where_it_says_anything(risk, share, samples, delta, ratio):
     """Complexity as a share of n, lambda as a ratio to n: above 1 the bound says nothing, and need not fall with n."""
-    complexity, rate = share * samples, ratio * samples
-    here = bounds.catoni(risk, complexity, samples, delta, rate)
-    assert here <= bounds.catoni(risk, complexity + 1, samples, delta, rate)
-    assert here <= bounds.catoni(risk, complexity, samples, delta / 2 or 5e-324, rate)
-    assert here <= bounds.catoni(min(1.0, risk + 0.01), complexity, samples, delta, rate)
-    assert here >= 1 or bounds.catoni(risk, complexity, 2 * samples, delta, rate) <= here
+    complexity, lam = share * samples, ratio * samples
+    here = bounds.catoni(risk, complexity, samples, delta, lam)
+    assert here <= bounds.catoni(risk, complexity + 1, samples, delta, lam)
+    assert here <= bounds.catoni(risk, complexity, samples, delta / 2 or 5e-324, lam)
+    assert here <= bounds.catoni(min(1.0, risk + 0.01), complexity, samples, delta, lam)
+    assert here >= 1 or bounds.catoni(risk, complexity, 2 * samples, delta, lam) <= here
     before, after = (bounds.catoni_grid(risk, complexity, n, delta) for n in (samples, samples + 1))
     assert before >= 1 or after <= before
 

@@ -13,7 +13,7 @@ from intrinsic.certificate.build import lay_out, sizes
 from intrinsic.certificate.codes import arrangement_bits
 from intrinsic.certificate.count import MARGIN, count_errors
 from intrinsic.certificate.gabor import gabor_features
-from intrinsic.certificate.networks import Bench, FeatureDataset, FeaturePrepared, Network, Perceptron, stack
+from intrinsic.certificate.networks import FeatureDataset, FeaturePrepared, Network, NetworkBuilder, Perceptron, stack
 from intrinsic.certificate.quantise import Coarse, CoarseSubspace, lloyd
 from intrinsic.certificate.spec import Grid, Setting
 from intrinsic.errors import SpecError
@@ -28,11 +28,11 @@ def network_of(model: nn.Module, features: torch.Tensor, labels: torch.Tensor) -
     return Network(loaded, (prepared, prepared), "")
 
 
-def coarse_of(kinds: int = 3, rate: float = 0.0, structure_aware: bool = False) -> CoarseSubspace:
+def coarse_of(kinds: int = 3, bit_weight: float = 0.0, structure_aware: bool = False) -> CoarseSubspace:
     torch.manual_seed(0)
     network = network_of(Perceptron(6, 5, 3), torch.randn(8, 6), torch.zeros(8, dtype=torch.int64))
     inner = lay_out(network, Setting(network="gabor", structure_aware=structure_aware), 20, Grid(), 0)
-    return CoarseSubspace(inner, Coarse(kinds, rate, 0.5, 3), structure_aware=structure_aware)
+    return CoarseSubspace(inner, Coarse(kinds, bit_weight, 0.5, 3), structure_aware=structure_aware)
 
 
 def step(trainable: CoarseSubspace, number: int) -> None:
@@ -49,7 +49,7 @@ def step(trainable: CoarseSubspace, number: int) -> None:
 
 @pytest.mark.parametrize("structure_aware", [False, True])
 def test_theta_moves_freely_then_takes_the_coded_values_and_no_others(structure_aware):
-    trainable = coarse_of(kinds=3, rate=1e-3, structure_aware=structure_aware)
+    trainable = coarse_of(kinds=3, bit_weight=1e-3, structure_aware=structure_aware)
     core = trainable.model.intrinsic_subspace
     for number in range(1, 11):
         step(trainable, number)
@@ -89,8 +89,8 @@ def test_the_straight_through_gradient_is_that_of_the_coarse_point():
         assert trainable.latents.values.grad[kind].item() == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_rate_is_about_what_the_levels_cost():
-    trainable = coarse_of(rate=1.0)
+def test_the_penalty_is_about_what_the_levels_cost():
+    trainable = coarse_of(bit_weight=1.0)
     trainable.is_coarse = True
     with torch.no_grad():
         trainable._anchors = torch.tensor([-1.0, 0.0, 1.0])
@@ -176,14 +176,14 @@ def test_an_example_must_be_right_in_both_passes():
 
 
 def test_a_network_of_another_kind_is_refused():
-    bench = Bench.open(Grid(), TaskSpec(name="digits"))
+    builder = NetworkBuilder.open(Grid(), TaskSpec(name="digits"))
     with pytest.raises(SpecError, match="is for text tasks, 'digits' is a vision task"):
-        bench.network(Setting(network="embedding"), 0)
+        builder.network(Setting(network="embedding"), 0)
 
 
 def test_another_seed_is_another_start_and_the_same_seed_the_same():
-    bench = Bench.open(Grid(), TaskSpec(name="digits"))
-    first, again, other = (bench.network(Setting(), seed).weights_sha256 for seed in (0, 0, 1))
+    builder = NetworkBuilder.open(Grid(), TaskSpec(name="digits"))
+    first, again, other = (builder.network(Setting(), seed).weights_sha256 for seed in (0, 0, 1))
     assert first == again != other
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-from intrinsic_cli.certify import resolve
+import re
+import shlex
 
-from intrinsic.certificate.spec import Grid, Setting
+import pytest
+import yaml
+from intrinsic_cli.certify import FLAGS, resolve
+from paths import ROOT
+
+from intrinsic.certificate.record import read_certificate, to_text
+from intrinsic.certificate.spec import CertifySpec, Grid, Setting
+from intrinsic.errors import SpecError
 from intrinsic.spec import ModelSpec, TaskSpec
 
 
@@ -26,18 +33,82 @@ def test_the_grids_hash_notices_every_field_but_where_the_data_lie():
 
 def test_flags_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
     page = tmp_path / "page.yaml"
-    page.write_text("spec: {dims: [7], rates: [1.5], grid: {seeds: 4, settings: [{network: gabor}, {hidden: 0}]}}")
+    settings = "[{network: gabor}, {hidden: 0}]"
+    page.write_text(f"spec: {{dims: [7], bit_weights: [1.5], grid: {{seeds: 4, settings: {settings}}}}}")
     spec = resolve({"dims": ["9"], "grid": {"settings": {"projection": "fastfood"}}}, page)
-    assert (spec.dims, spec.rates, spec.kinds, spec.grid.seeds) == ((9,), (1.5,), (3,), 4)
+    assert (spec.dims, spec.bit_weights, spec.kinds, spec.grid.seeds) == ((9,), (1.5,), (3,), 4)
     assert [(s.network, s.projection) for s in spec.grid.settings] == [("gabor", "fastfood"), ("plain", "fastfood")]
 
 
-def test_the_help_names_the_defaults_of_the_spec(cli):
+def test_steps_in_a_file_take_the_place_of_the_usual_epochs(tmp_path):
+    page = tmp_path / "page.yaml"
+    page.write_text("optim: {steps: 9, precision: no}")
+    assert (resolve({}, page).optim.steps, resolve({}, page).optim.epochs) == (9, None)
+    assert resolve({"optim": {"epochs": "2"}}, page).optim.steps is None
+
+
+def test_the_help_names_the_defaults_of_the_spec(cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     code, out, _ = cli("certify", "--help")
     assert code == 0
     told = " ".join(out.replace("│", " ").split())
-    for default in ("tried. Default: 500.", "Default: 3.", "Default: 4.", "Default: 0.05.", "data. Default: 8."):
-        assert default in told
+    for flag, default in (("--dims", "500"), ("--levels", "3"), ("--bit-weights", "4"), ("--said", "--did")):
+        assert re.search(rf"{flag} .*?\[default: ([^]]*)\]", told)[1] == default
+    assert all(flag.name.split("/")[0] in told for flag in FLAGS)
+
+
+EVERY_FLAG = """
+    --task mnist --data-dir d --limit 7 --model lenet --network gabor --hidden 2 --projection dense --said --dims 9,10
+    --levels 2,4 --bit-weights 1,2.5 --learning-rate 0.1 --epochs 3 --seeds 4 --seed 5 --delta 0.1 --random-labels
+"""
+
+
+def test_every_flag_reaches_its_setting_and_a_dry_run_prints_them_all_as_a_configuration(cli, tmp_path):
+    code, out, _ = cli("certify", "--dry-run", *shlex.split(EVERY_FLAG))
+    assert code == 0
+    (tmp_path / "again.yaml").write_text(out)
+    assert cli("certify", "--dry-run", "--config", "again.yaml")[1] == out
+    assert list(tmp_path.iterdir()) == [tmp_path / "again.yaml"], "a dry run writes nothing"
+    spec = CertifySpec.model_validate(yaml.safe_load(out))
+    assert f"# grid {spec.grid.sha256}: 1 setting, 4 seeds" in out
+    assert [flag.name for flag in FLAGS if at(spec, flag.path) == at(CertifySpec(), flag.path)] == []
+    assert (spec.grid.seeds, spec.grid.settings[0].hidden, spec.bit_weights) == (4, 2, (1.0, 2.5))
+
+
+def at(spec, path):
+    for name in path.split("."):
+        spec = getattr(spec[0] if isinstance(spec, tuple) else spec, name)
+    return spec
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "experiments").glob("*-certificate.yaml")), ids=lambda page: page.stem)
+def test_the_pages_and_certificates_that_exist_are_read_and_written_as_they_are(page):
+    told = yaml.safe_load(page.read_text())["spec"]
+    assert resolve({}, page).model_dump(mode="json", exclude={"data_dir"}) == told
+    path = ROOT / "experiments" / "results" / page.stem / "certificate.json"
+    assert to_text(read_certificate(path)) == path.read_text()
+    assert read_certificate(path).grid.sha256 == resolve({}, page).grid.sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rates: [1.0]", r"the weights of the bits are called bit_weights, no longer rates: rename .* \(conf"),
+        ("grid: {sets: []}", r"unknown setting in `grid` 'sets'; available: .*; did you mean 'settings'\?"),
+        ("grid: {settings: [{netwrk: gabor}]}", r"in `grid.settings` 'netwrk'; available: .* mean 'network'\?"),
+        ("grid: {settings: [7]}", r"grid.settings: expected a mapping of settings \(network, hidden, .*\), got 7"),
+        ("grid: {settings: 7}", r"grid.settings: input should be a valid tuple, got 7"),
+        ("grid: {seeds: '2'}", r"--seeds: input should be a valid integer, got '2'"),
+        ("dims: {a: 1}", r"--dims: input should be a valid tuple, got \{'a': 1\}"),
+        ("optim: {policy: bst}", r"optim.policy: input should be 'last' or 'best', got 'bst'; did you mean 'best'\?"),
+    ],
+)
+def test_a_bad_configuration_is_one_sentence(tmp_path, text, sentence):
+    page = tmp_path / "page.yaml"
+    page.write_text(text)
+    with pytest.raises(SpecError, match=sentence) as error:
+        resolve({}, page)
+    assert "\n" not in str(error.value)
 
 
 def test_the_command_counts_its_grid_in_words(cli):
@@ -51,11 +122,15 @@ def test_the_command_counts_its_grid_in_words(cli):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--dims", "0"], "greater than or equal to 1"),
-        (["--dims", "x"], "valid integer"),
-        (["--network", "resnet"], "'plain', 'gabor' or 'embedding'"),
-        (["--levels", "1"], "greater than or equal to 2"),
-        (["--delta", "2"], "less than 1"),
+        (["--dims", "0"], "--dims: input should be greater than or equal to 1, got '0'"),
+        (["--dims", "x"], "--dims: input should be a valid integer"),
+        (["--network", "resnet"], "--network: input should be 'plain', 'gabor' or 'embedding', got 'resnet'"),
+        (["--levels", "1"], "--levels: input should be greater than or equal to 2, got '1'"),
+        (["--bit-weights", "1,-1"], "--bit-weights: input should be greater than or equal to 0, got '-1'"),
+        (["--rate", "4"], "No such option: --rate"),
+        (["--seeds", "x"], "--seeds: input should be a valid integer, got 'x'"),
+        (["--hidden", "8"], "hidden units belong to frozen features, got 8 with network 'plain'"),
+        (["--delta", "2"], "--delta: input should be less than 1, got '2'"),
         (["--network", "embedding"], "is for text tasks"),
         (["--task", "stsb", "--data-dir", "nowhere"], "nowhere"),
         (["--dims", "100000"], "coordinates for this network"),

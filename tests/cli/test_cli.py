@@ -163,7 +163,10 @@ def test_ls_lists_the_registry(cli, what, names):
 def test_ls_of_something_else_says_what_there_is(cli):
     code, out, err = cli("ls", "task")
     assert (code, out) == (2, "")
-    assert err.startswith("intrinsic: unknown list 'task'; available: methods, models, projections, runs, tasks; did")
+    assert err.startswith(
+        "intrinsic: unknown list 'task'; available: executors, methods, metrics, models, problems, projections, runs, "
+        "tasks; did you mean 'tasks'?"
+    )
 
 
 def test_an_unexpected_error_leaves_its_traceback_in_a_file(cli, monkeypatch, tmp_path):

@@ -12,26 +12,26 @@ from intrinsic_cli.live import LEGEND, LiveTable
 from rich.console import Console
 
 from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Waiting
-from intrinsic.measurement import SearchState, TargetKnown, TrialNews
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement import SearchState, TargetKnown, TrialEvent
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.records import Baseline
 from intrinsic.spec import PRESETS
 
 SPEC = PRESETS["demo"]
-BASELINE = [Plan("baseline", seed, 5e-4) for seed in range(3)]
+BASELINE = [MeasureTrial("baseline", seed, 5e-4) for seed in range(3)]
 TARGET = TargetKnown(0.675, Baseline(learning_rate=5e-4, scores=(0.74, 0.75, 0.76), mean=0.75, std=0.01))
 
 
-def started(plan: Plan) -> TrialNews:
-    return TrialNews(plan, Started(plan.trial(SPEC)))
+def started(asked: MeasureTrial) -> TrialEvent:
+    return TrialEvent(asked, Started(asked.spec(SPEC)))
 
 
-def progress(plan: Plan, step: int, steps: int, loss: float) -> TrialNews:
-    return TrialNews(plan, Progress(plan.trial(SPEC), step, steps, loss))
+def progress(asked: MeasureTrial, step: int, steps: int, loss: float) -> TrialEvent:
+    return TrialEvent(asked, Progress(asked.spec(SPEC), step, steps, loss))
 
 
-def ended(plan: Plan, kind=Finished, reached: bool | None = None, **changes) -> TrialNews:
-    return TrialNews(plan, kind(synthetic.result(plan.trial(SPEC), **changes)), reached)
+def ended(asked: MeasureTrial, kind=Finished, reached: bool | None = None, **changes) -> TrialEvent:
+    return TrialEvent(asked, kind(synthetic.result(asked.spec(SPEC), **changes)), reached)
 
 
 def test_the_target_is_told_in_the_metrics_unit_with_the_baselines_spread():
@@ -42,21 +42,21 @@ def test_the_target_is_told_in_the_metrics_unit_with_the_baselines_spread():
 
 
 def test_running_trials_come_and_go():
-    board, plan = Board(clock=lambda: 7.0), BASELINE[0]
-    board.hear(started(plan))
-    board.hear(progress(plan, 40, 100, 0.5))
+    board, asked = Board(clock=lambda: 7.0), BASELINE[0]
+    board.hear(started(asked))
+    board.hear(progress(asked, 40, 100, 0.5))
     (running,) = board.running.values()
-    assert (running.plan, running.step, running.steps, running.loss, running.began) == (plan, 40, 100, 0.5, 7.0)
-    (line,) = board.hear(ended(plan, Reused, reached=True))
-    assert (line.plan, line.stored, line.reached) == (plan, True, True)
+    assert (running.asked, running.step, running.steps, running.loss, running.began) == (asked, 40, 100, 0.5, 7.0)
+    (line,) = board.hear(ended(asked, Reused, reached=True))
+    assert (line.asked, line.stored, line.reached) == (asked, True, True)
     assert (board.running, board.lines) == ({}, [line])
-    assert board.hear(progress(plan, 50, 100, 0.5)) == [], "a late word about a trial that ended"
+    assert board.hear(progress(asked, 50, 100, 0.5)) == [], "a late word about a trial that ended"
     assert board.running == {}
 
 
 def test_other_news_are_sentences(tmp_path):
-    board, plan = Board(), Plan("guard", 3, 8e-3, 128, 2.0)
-    assert board.hear(TrialNews(plan, Waiting(plan.trial(SPEC)))) == [
+    board, asked = Board(), MeasureTrial("guard", 3, 8e-3, 128, 2.0)
+    assert board.hear(TrialEvent(asked, Waiting(asked.spec(SPEC)))) == [
         "another process runs guard d=128 seed 3 rate 0.008; its result will be used"
     ]
     (damage,) = board.hear(Damaged(tmp_path / "x.json", "cut off"))
@@ -77,14 +77,14 @@ def shown(*events, terminal: bool) -> tuple[str, LiveTable]:
     return file.getvalue(), table
 
 
-RUNNING = Plan("guard", 3, 8e-3, 512, 2.0)
-LOADING = Plan("search", 1, 4e-3, 1024)
+RUNNING = MeasureTrial("guard", 3, 8e-3, 512, 2.0)
+LOADING = MeasureTrial("search", 1, 4e-3, 1024)
 EVENTS = [
     *map(ended, BASELINE),
     TARGET,
-    ended(Plan("search", 0, 4e-3, 64), reached=False),
-    ended(Plan("search", 0, 4e-3, 1024), Reused, reached=True),
-    ended(Plan("guard", 3, 2e-3, 512, 0.5), status="out-of-memory"),
+    ended(MeasureTrial("search", 0, 4e-3, 64), reached=False),
+    ended(MeasureTrial("search", 0, 4e-3, 1024), Reused, reached=True),
+    ended(MeasureTrial("guard", 3, 2e-3, 512, 0.5), status="out-of-memory"),
     SearchState(64, 1024),
     started(LOADING),
     started(RUNNING),

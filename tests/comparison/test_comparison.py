@@ -8,7 +8,7 @@ import pytest
 from comparisons import BASE, compared, profiler, runner, spec
 
 from intrinsic.comparison import compare, parse, parse_method, written
-from intrinsic.comparison.field import Entry
+from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import SpecError, StoreError
 from intrinsic.records import Latency, Profile
 from intrinsic.report.comparison import contents, write_comparison
@@ -23,7 +23,7 @@ def test_methods_sizes_options_and_rates_are_read():
     assert (full.label, full.sizes, full.rates) == ("full", (), BASE.baseline_rates)
     assert (lora.size, lora.sizes, lora.rates) == ("rank", (1, 8), (1e-3,))
     assert dict(lora.at(8).options) == {"alpha": 16, "matrices": ("q", "v"), "rank": 8}
-    assert (said.method.structure_aware, did.method.structure_aware) == (True, False)
+    assert (said.method.subspace.structure_aware, did.method.subspace.structure_aware) == (True, False)
     assert said.at(100).subspace_dim == 100
     assert said.rates == did.rates == BASE.subspace_rates
     _, prefix = parse("prefix:mlp_width=none", BASE)
@@ -122,9 +122,9 @@ def test_one_name_twice_is_refused():
 
 def test_seeds_are_paired_over_methods_and_apart_from_those_that_chose_a_rate():
     full, lora, said = spec("lora,said").contenders
-    at = [Entry(c, c.middle, 1e-3, 0).trial(spec("lora,said")).seeds for c in (full, lora, said)]
+    at = [CompareTrial(c, c.middle, 1e-3, 0).spec(spec("lora,said")).seeds for c in (full, lora, said)]
     assert len({s.data_order for s in at}) == len({s.initialisation for s in at}) == 1
-    pilot = Entry(lora, 8, 1e-3, 0, "rate").trial(spec("lora,said")).seeds
+    pilot = CompareTrial(lora, 8, 1e-3, 0, "rate").spec(spec("lora,said")).seeds
     assert pilot.data_order != at[1].data_order
 
 

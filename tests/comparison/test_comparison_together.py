@@ -7,8 +7,8 @@ import threading
 import pytest
 from comparisons import compared
 
-from intrinsic.comparison.field import Asker
 from intrinsic.comparison.together import side_by_side
+from intrinsic.measurement.trials import Asker
 
 METHODS = "lora:r=1,2,4,8,16,32,64,vera:r=1,2,4:lr=1e-3,said:d=10,20,40,80,160,320,probe:lr=4e-3"
 

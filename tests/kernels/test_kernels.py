@@ -250,7 +250,7 @@ def test_a_backward_pass_that_needs_what_fwht_wrote_over_says_so(path: str) -> N
         (lambda: kernels.fwht_(torch.ones(4).half()), "must be float32 or float64, got torch.float16"),
         (lambda: kernels.fwht_(torch.ones(4, 4).t()[:2]), "must be contiguous"),
         (lambda: kernels.fwht_(torch.ones(4, requires_grad=True)), "takes part in a graph, .*give x.detach"),
-        (lambda: make("fastfood", 2**31), "subspace_dim must be an integer"),
+        (lambda: make("fastfood", 2**31), "dim must be an integer"),
         (
             lambda: make("fastfood", 8).adjoints([], []),
             "expected one key for each of one or more gradients, got 0 and 0",

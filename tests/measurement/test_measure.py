@@ -12,10 +12,10 @@ import synthetic
 
 from intrinsic.errors import DataError, IntrinsicError, SpecError, StoreError
 from intrinsic.executor import Finished, Reused
-from intrinsic.measurement import SearchState, TargetKnown, TrialNews, measure
+from intrinsic.measurement import SearchState, TargetKnown, TrialEvent, measure
 from intrinsic.measurement.campaign import search_state
 from intrinsic.measurement.estimate import _search_trials, estimate
-from intrinsic.measurement.plan import Plan
+from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.measurement.rates import choose_rate
 from intrinsic.search import make_target, search
 from intrinsic.search.simulate import SHAPES, Responder, draw_curve
@@ -107,7 +107,7 @@ def test_a_second_call_runs_nothing_and_gives_the_same_but_for_timings(tmp_path)
     first = measure(spec(), tmp_path, runner=synthetic.run)
     events = []
     second = measure(spec(), tmp_path, runner=no_run, on_event=events.append)
-    heard = [news.event for news in events if isinstance(news, TrialNews)]
+    heard = [news.event for news in events if isinstance(news, TrialEvent)]
     assert len(heard) == len(second.result.trials)
     assert all(isinstance(event, Reused) for event in heard)
     assert second.result.cost.reused == second.result.cost.trials == first.result.cost.trials
@@ -156,26 +156,26 @@ def test_another_root_seed_gives_other_trials_and_an_agreeing_d90(tmp_path):
 def test_every_source_of_chance_has_its_own_stream():
     asked = spec()
     plans = [
-        Plan(role, seed, 1e-3, d)
+        MeasureTrial(role, seed, 1e-3, d)
         for (role, d), seed in itertools.product(
             [("baseline-rate", None), ("baseline", None), ("subspace-rate", 64), ("search", 64), ("search", 90)],
             range(3),
         )
     ]
-    seeds = [plan.trial(asked).seeds for plan in plans]
+    seeds = [plan.spec(asked).seeds for plan in plans]
     drawn = [s.initialisation for s in seeds] + [s.data_order for s in seeds]
     drawn += [s.projection for s, plan in zip(seeds, plans, strict=True) if plan.d is not None]
     assert len(set(drawn)) == len(drawn)
     assert all(s.projection == 0 for s, plan in zip(seeds, plans, strict=True) if plan.d is None)
     # only the rate differs between the trials of one choice
-    left, right = (Plan("subspace-rate", 0, rate, 64).trial(asked) for rate in (1e-3, 2e-3))
+    left, right = (MeasureTrial("subspace-rate", 0, rate, 64).spec(asked) for rate in (1e-3, 2e-3))
     assert left.seeds == right.seeds
     assert left.id != right.id
 
 
 def test_the_trials_carry_the_measurements_settings():
     asked = spec(projection="hashed", structure_aware=False, lambdas="tensor", head="free", parameters="no-embeddings")
-    trial = Plan("search", 0, 0.125, 16).trial(asked)
+    trial = MeasureTrial("search", 0, 0.125, 16).spec(asked)
     assert (trial.task, trial.model) == (asked.task, asked.model)
     assert trial.optim == asked.optim.model_copy(update={"learning_rate": 0.125})
     method = trial.method.model_dump()
@@ -188,7 +188,7 @@ def test_the_trials_carry_the_measurements_settings():
         "head": "free",
         "parameters": "no-embeddings",
     }
-    assert Plan("baseline", 0, 0.125).trial(asked).method.name == "full"
+    assert MeasureTrial("baseline", 0, 0.125).spec(asked).method.name == "full"
 
 
 def test_no_score_that_chose_a_rate_is_used_again(tmp_path):
@@ -212,36 +212,36 @@ def told(tmp_path, runner=synthetic.run, **changes):
 
 def test_every_trial_is_told_with_its_plan(tmp_path):
     asked, result, news = told(tmp_path)
-    ended = [item for item in news if isinstance(item, TrialNews) and isinstance(item.event, Finished)]
-    assert [item.plan.trial(asked).id for item in ended] == [item.event.result.run.trial_id for item in ended]
-    assert [item.plan.trial(asked).id for item in ended] == [row.trial_id for row in result.trials]
+    ended = [item for item in news if isinstance(item, TrialEvent) and isinstance(item.event, Finished)]
+    assert [item.asked.spec(asked).id for item in ended] == [item.event.result.run.trial_id for item in ended]
+    assert [item.asked.spec(asked).id for item in ended] == [row.trial_id for row in result.trials]
     for item in ended:
-        assert (item.plan.role == "guard") == (item.plan.rate_factor != 1.0)
+        assert (item.asked.purpose == "guard") == (item.asked.rate_factor != 1.0)
         score = item.event.result.train.score
-        assert item.reached == (None if item.plan.d is None else score >= result.target)
-    searched = [item.plan for item in ended if item.plan.stream == "search"]
+        assert item.reached == (None if item.asked.d is None else score >= result.target)
+    searched = [item.asked for item in ended if item.asked.stream == "search"]
     assert [plan.rate for plan in searched] == [result.subspace_learning_rate * plan.rate_factor for plan in searched]
-    assert {item.plan.role for item in ended} == {"baseline-rate", "baseline", "subspace-rate", "search", "guard"}
+    assert {item.asked.purpose for item in ended} == {"baseline-rate", "baseline", "subspace-rate", "search", "guard"}
 
 
 def test_a_guard_draws_from_the_searchs_seeds():
     asked = spec()
-    guard, own = (Plan(role, 3, 1e-3, 64) for role in ("guard", "search"))
-    assert guard.trial(asked) == own.trial(asked)
+    guard, own = (MeasureTrial(role, 3, 1e-3, 64) for role in ("guard", "search"))
+    assert guard.spec(asked) == own.spec(asked)
 
 
 def test_the_target_is_told_once_between_baseline_and_subspaces(tmp_path):
     _, result, news = told(tmp_path)
     (at,) = [at for at, item in enumerate(news) if isinstance(item, TargetKnown)]
     assert news[at] == TargetKnown(result.target, result.baseline)
-    assert {item.plan.role for item in news[:at]} == {"baseline-rate", "baseline"}
-    assert all(item.plan.d is not None for item in news[at + 1 :] if isinstance(item, TrialNews))
+    assert {item.asked.purpose for item in news[:at]} == {"baseline-rate", "baseline"}
+    assert all(item.asked.d is not None for item in news[at + 1 :] if isinstance(item, TrialEvent))
 
 
 def test_target_and_verdicts_are_told_where_lower_is_better(tmp_path):
     _, result, news = told(tmp_path, runner=lower_is_better, target=TargetSpec(kind="chance-corrected"))
     assert [item.value for item in news if isinstance(item, TargetKnown)] == [result.target]
-    ended = [item for item in news if isinstance(item, TrialNews) and item.reached is not None]
+    ended = [item for item in news if isinstance(item, TrialEvent) and item.reached is not None]
     assert {item.reached for item in ended} == {True, False}
     assert all(item.reached == (item.event.result.train.score <= result.target) for item in ended)
 
@@ -255,16 +255,19 @@ def test_the_state_of_the_search_closes_in_on_d90(tmp_path):
 
 
 def test_the_state_follows_the_rate_in_use():
-    own = [(Plan("search", 0, 1.0, 64), 0.9), (Plan("search", 0, 1.0, 32), 0.5)]
-    assert search_state(own, 0.7, look=2) == SearchState(32, 64)
-    assert search_state([*own, (Plan("search", 0, 1.0, 16), None)], 0.7, look=2) == SearchState(32, 64), "a lost trial"
-    assert search_state([(Plan("search", 0, 1.0, 16), -math.inf)], 0.7, look=2) == SearchState(16, None)
-    guard = [(Plan("guard", seed, 2.0, 32, 2.0), score) for seed, score in ((2, 0.9), (3, 0.8), (4, 0.8))]
-    assert search_state([*own, *guard], 0.7, look=2) == SearchState(32, 64), "not in use yet"
-    after = [*own, *guard, (Plan("search", 0, 2.0, 16, 2.0), 0.6)]
-    assert search_state(after, 0.7, look=2) == SearchState(16, 32)
+    own = [(MeasureTrial("search", 0, 1.0, 64), 0.9), (MeasureTrial("search", 0, 1.0, 32), 0.5)]
+    assert search_state(own, 0.7) == SearchState(32, 64)
+    assert search_state([*own, (MeasureTrial("search", 0, 1.0, 16), None)], 0.7) == SearchState(32, 64), "a lost trial"
+    assert search_state([(MeasureTrial("search", 0, 1.0, 16), -math.inf)], 0.7) == SearchState(16, None)
+    guard = [
+        (MeasureTrial("guard", seed, 2.0, 32, 2.0, first_look=seed == 2), score)
+        for seed, score in ((2, 0.9), (3, 0.8), (4, 0.8))
+    ]
+    assert search_state([*own, *guard], 0.7) == SearchState(32, 64), "not in use yet"
+    after = [*own, *guard, (MeasureTrial("search", 0, 2.0, 16, 2.0), 0.6)]
+    assert search_state(after, 0.7) == SearchState(16, 32)
     lucky = [*own, guard[0], *[(plan, 0.6) for plan, _ in guard[1:]], after[-1]]
-    assert search_state(lucky, 0.7, look=2) == SearchState(32, None), "a first look enters no mean"
+    assert search_state(lucky, 0.7) == SearchState(32, None), "a first look enters no mean"
 
 
 def named_by_rate(trial, *, progress=None, threads=None):
@@ -484,7 +487,7 @@ def test_different_measurements_share_a_directory_and_none_is_lost(tmp_path):
     second = measure(asked[1], tmp_path, runner=synthetic.run, on_event=events.append)
     assert read_measurement(tmp_path) == second
     assert read_measurement(tmp_path, asked[0].id) == first
-    heard = [news.event for news in events if isinstance(news, TrialNews)]
+    heard = [news.event for news in events if isinstance(news, TrialEvent)]
     assert second.result.cost.reused == len([event for event in heard if isinstance(event, Reused)]) >= 9
     assert any(isinstance(event, Finished) for event in heard)
 

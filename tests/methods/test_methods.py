@@ -212,7 +212,7 @@ def test_a_subspace_is_loaded_only_into_one_of_its_settings(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("of", ["full", "subspace"])
 def test_a_subspace_of_what_has_no_parameters_of_its_own_is_refused(of: str) -> None:
-    with pytest.raises(SpecError, match=f"a method with parameters of its own, got '{of}'"):
+    with pytest.raises(SpecError, match=f"a subspace cannot lie over method '{of}'"):
         attach(loaded(), subspace(of=of), SeedSpec())
 
 

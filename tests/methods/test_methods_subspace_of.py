@@ -224,8 +224,8 @@ def test_the_flag_and_the_file_name_it(cli, tmp_path: Path) -> None:  # type: ig
         ("lora:ranks=4", "unknown option 'ranks'"),
         ("lora:matrices=w", "matrices.0: Input should be 'q', 'k', 'v', 'o' or 'ffn'"),
         ("full", "expected one method at one size"),
-        ("said:d=10", "a subspace lies over the parameters of a method with parameters of its own, got 'subspace'"),
-        ("adalora:r=2", "adalora moves its ranks in training"),
+        ("said:d=10", "a subspace cannot lie over method 'subspace': it has no parameters of its own"),
+        ("adalora:r=2", "a subspace cannot lie over method 'adalora': it moves its ranks in training"),
     ],
 )
 def test_what_cannot_be_measured_so_is_told_in_one_sentence(cli, given: str, told: str) -> None:  # type: ignore[no-untyped-def]

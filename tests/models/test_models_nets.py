@@ -17,7 +17,7 @@ from intrinsic.models.loaded import LoadedModel, count, hash_weights
 from intrinsic.models.nets import he_normal
 from intrinsic.spec import ModelSpec
 
-NETS = sorted(name for name, info in MODELS.items() if info.loader == "nets")
+NETS = sorted(name for name, info in MODELS.items() if info.sized_by_images)
 MNIST, CIFAR, DIGITS = (1, 28, 28), (3, 32, 32), (1, 8, 8)
 
 

@@ -250,7 +250,7 @@ def test_loading_is_silent_and_leaves_logging_as_it_was(
 
 @pytest.mark.parametrize(("labels", "problem"), [(2, "regression"), (1, "classification"), (0, "classification")])
 def test_labels_must_fit_the_problem(labels: int, problem: Any) -> None:
-    with pytest.raises(SpecError, match=f"regression has 1 label and classification 2 or more, got {labels}"):
+    with pytest.raises(SpecError, match=f"{problem} has .* got {labels}"):
         load_model(ModelSpec(), num_labels=labels, problem=problem, kind="text", seed=0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from math import sqrt
 
 import numpy as np
@@ -17,6 +18,7 @@ from intrinsic import kernels
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.kernels.pieces import Piece
 from intrinsic.projections import PROJECTIONS, Projection, make_projection
+from intrinsic.spec import PROJECTION_NAMES
 
 NAMES = sorted(PROJECTIONS)
 SIZES = [(1, 1), (1, 7), (2, 9), (7, 1), (8, 64), (33, 20), (100, 1000), (257, 1500)]
@@ -253,14 +255,14 @@ def test_permutations_look_uniform(p: int) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make("fastfood", 0), r"subspace_dim must be an integer in \[1, 2\^31\), got 0"),
-        (lambda: make("fastfood", 2**31), "subspace_dim must be an integer"),
+        (lambda: make("fastfood", 0), r"dim must be an integer in \[1, 2\^31\), got 0"),
+        (lambda: make("fastfood", 2**31), "dim must be an integer"),
         (lambda: make("dense", 3, seed=-1), "projection seed must be an integer"),
         (lambda: make("dense", 3, cache_bytes=-1), "cache_bytes must be an integer, 0"),
         (lambda: make("sparse", 3, density=0.0), "density must lie in"),
         (
             lambda: make("hashed", 3).forward(torch.ones(4), 1, 5),
-            "theta must be a vector of length 3, the subspace dimension, got shape",
+            "theta must be a vector of length 3, the projection's dim, got shape",
         ),
         (lambda: make("hashed", 3).forward(torch.ones(3, 1), 1, 5), "theta must be a vector of length 3"),
         (lambda: make("hashed", 3).forward(torch.ones(3).half(), 1, 5), "theta must be float32 or float64"),
@@ -280,7 +282,7 @@ def test_permutations_look_uniform(p: int) -> None:
             "lambda must be a tensor, got float",
         ),
         (lambda: make("hashed", 3).weights(torch.ones(3), [Piece(1, 4, [1.0])]), "W_0 must be a tensor, got list"),
-        (lambda: make("hashed", True), "subspace_dim must be an integer .*, got True"),
+        (lambda: make("hashed", True), "dim must be an integer .*, got True"),
         (lambda: make("hashed", 3).forward(torch.ones(3), 1, 2.5), "n must be an integer of at least 1, got 2.5"),
         (lambda: make("hashed", 3).forward(torch.ones(3), 1.5, 2), "a key must be an integer .*, got 1.5"),
         (lambda: make("hashed", 3).forward(torch.ones(3, device="meta"), 1, 2), "theta is on the meta device"),
@@ -340,6 +342,51 @@ def test_views_that_are_negated_only_when_read(name: str) -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UnknownName, match="unknown projection 'fastfod'; available: dense, fastfood, hashed"):
         make_projection("fastfod", 3, 0)
+
+
+@pytest.mark.parametrize(("dim", "got"), [(0, "0"), (-4, "-4"), (2.5, "2.5"), ("9", "'9'")])
+def test_a_default_that_depends_on_dim_is_asked_of_a_sound_one(dim: object, got: str) -> None:
+    with pytest.raises(SpecError, match=f"dim must be an integer .*, got {got}: give another d"):
+        make_projection("sparse", dim, 0)  # type: ignore[arg-type]
+    assert make_projection("sparse", 16, 0).options == {"density": 0.25}
+
+
+class Half(Projection):
+    """A third party's class that forgot the adjoint."""
+
+    def _forward(self, theta: torch.Tensor, key: int, n: int) -> torch.Tensor:
+        return theta.new_zeros(n)
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+NUMBER, UNPRINTABLE = 3, Unprintable()
+
+
+@pytest.mark.parametrize(
+    ("home", "complaint"),
+    [
+        ("Half", "lacks the method '_adjoint'"),
+        ("NUMBER", "must be a Projection's class, got 3"),
+        ("Unprintable", "must be a Projection's class, got <class"),
+        ("UNPRINTABLE", "must be a Projection's class, got an object of the type Unprintable, whose repr raises"),
+    ],
+)
+def test_a_stranger_that_is_no_projection_is_told_by_name(
+    home: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = EntryPoint("strange", f"{__name__}:{home}", "intrinsic.projections")
+    monkeypatch.setattr("intrinsic.plugins.entries_of", lambda kind: {"strange": entry})
+    told = f"projection 'strange' of the package {__name__} {complaint}.*: repair or uninstall the package"
+    with pytest.raises(SpecError, match=told):
+        make_projection("strange", 3, 0)
+    usable, complaints = PROJECTIONS.offered()
+    assert set(usable) == set(PROJECTION_NAMES)
+    assert len(complaints) == 1
+    assert complaint in complaints[0]
 
 
 def test_non_contiguous_input_and_nan_pass_through() -> None:

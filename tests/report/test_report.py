@@ -117,9 +117,18 @@ def test_scores_by_dimension_are_the_trials_means():
     assert row.trials == str(len(trials)) == "3"
     assert float(row.mean) == pytest.approx(sum(t.score for t in trials) / 3, abs=5e-5)
     assert row.reached == "yes"
-    failed = next(r for r in rows if r.d == "256" and r.rate == "0.008")
-    assert (failed.trials, failed.mean, failed.reached) == ("1 (1 failed)", "–", "–")
     assert [int(r.d) for r in rows] == sorted(int(r.d) for r in rows)
+
+
+def test_a_trial_without_a_score_is_counted_and_enters_no_mean():
+    result = measured(seeds=1)
+    trials = [
+        t.model_copy(update={"status": "diverged", "score": None}) if t.role == "search" and t.d == 256 else t
+        for t in result.result.trials
+    ]
+    failed = result.model_copy(update={"result": result.result.model_copy(update={"trials": tuple(trials)})})
+    row = next(r for r in by_dimension(failed) if r.d == "256")
+    assert (row.trials, row.mean, row.reached) == ("1 (1 failed)", "–", "–")
 
 
 def test_scores_that_took_part_in_a_choice_enter_no_mean():
@@ -127,13 +136,12 @@ def test_scores_that_took_part_in_a_choice_enter_no_mean():
         return {(row.d, row.rate): row.trials for row in by_dimension(result)}
 
     result = measured()
-    first_look = result.run.spec.search.seeds
     like = next(t for t in result.result.trials if t.d == 1024)
-    more = [{"role": "subspace-rate", "seed": 0}, {"role": "guard", "seed": first_look}]
+    more = [{"role": "subspace-rate", "seed": 0}, {"role": "guard", "seed": 8, "first_look": True}]
     chosen = tuple(like.model_copy(update={"score": 1.0, **changes}) for changes in more)
     longer = result.result.model_copy(update={"trials": result.result.trials + chosen})
     assert counts(result.model_copy(update={"result": longer})) == counts(result)
-    fresh = like.model_copy(update={"role": "guard", "seed": first_look + 1})
+    fresh = like.model_copy(update={"role": "guard", "seed": 9})
     longer = result.result.model_copy(update={"trials": (*result.result.trials, fresh)})
     assert counts(result.model_copy(update={"result": longer}))["1024", "0.004"] == "4"
 

@@ -17,7 +17,17 @@ from intrinsic.records import ErrorCount, MeasureResult, TrialErrors, TrialResul
 from intrinsic.report.bounds import Material, contents, write_bounds
 from intrinsic.report.bounds import rows as made
 from intrinsic.report.bounds.price import WIDTHS, Function, choice_bits, code_bits, gamma_bits
-from intrinsic.report.bounds.rows import COMPARISON, TAIL, TEST_SET, THEOREM1, Claim, Row, at, representatives, rows_of
+from intrinsic.report.bounds.rows import (
+    COMPARISON,
+    TAIL,
+    TEST_SET,
+    THEOREM1,
+    BoundRow,
+    Claim,
+    at,
+    representatives,
+    rows_of,
+)
 from intrinsic.report.bounds.tables import all_bounds, by_dimension, chosen_dimension, latex, markdown
 from intrinsic.report.bounds.verdict import assumptions, best, findings, verdict
 from intrinsic.spec import TrialSpec
@@ -238,7 +248,7 @@ def test_a_score_that_is_no_count_of_answers_gives_no_test_set_bound():
     ],
 )
 def test_verdicts(kind, value, says):
-    assert verdict(Row("x", kind, value), 0.5) == says
+    assert verdict(BoundRow("x", kind, value), 0.5) == says
 
 
 def test_findings_are_plain():

@@ -18,8 +18,8 @@ from records_fake import RATE, measured, row
 
 from intrinsic.records import MeasureResult, Point
 from intrinsic.report.curve import curve_csv
-from intrinsic.report.figure import MARKS, draw, render
-from intrinsic.report.shown import limits, mark, rate_in_use, shown_fit, tick_labels
+from intrinsic.report.figure import LOOKS, draw, render
+from intrinsic.report.shown import CurveMarks, tick_labels
 from intrinsic.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SIZE, style
 
 
@@ -29,7 +29,7 @@ def switched() -> MeasureResult:
     look = result.run.spec.search.seeds
     after = [(256, look + 1, 0.78), (256, look + 2, 0.77), (181, 0, 0.70), (90, 0, 0.66), (90, 1, 0.67)]
     points = [Point(d=d, seed=seed, rate_factor=0.5, score=score) for d, seed, score in after]
-    trials = [row("search", d, seed, RATE / 2, score) for d, seed, score in after]
+    trials = [row("guard" if d == 256 else "search", d, seed, RATE / 2, score) for d, seed, score in after]
     # far too high and wide, as a fit is beyond its data
     fit = [p.model_copy(update={"mean": 0.2 * p.d**0.3, "high": 0.3 * p.d**0.3}) for p in result.result.search.fit]
     search = result.result.search.model_copy(
@@ -108,13 +108,13 @@ def test_every_trial_is_drawn_where_it_belongs(result):
 
 def test_marks_tell_pilots_from_guards_and_the_rate_in_use_from_others():
     result = measured()
-    kinds = {(t.role, t.learning_rate): mark(t, rate_in_use(result)) for t in result.result.trials if t.d is not None}
+    kinds = {(t.role, t.learning_rate): kind for kind, trials in CurveMarks(result).by_kind.items() for _, t in trials}
     assert kinds == {
         ("subspace-rate", RATE / 2): "pilot",
         ("subspace-rate", RATE * 2): "pilot",
         ("search", RATE): "in use",
-        ("search", RATE / 2): "lower",
-        ("search", RATE * 2): "higher",
+        ("guard", RATE / 2): "lower",
+        ("guard", RATE * 2): "higher",
     }
     hollow = {c.get_label(): len(c.get_facecolors()) == 0 for c in marks(draw(result).axes[0])}
     assert hollow == {
@@ -124,12 +124,12 @@ def test_marks_tell_pilots_from_guards_and_the_rate_in_use_from_others():
         "pilot": True,
         "no score": False,
     }
-    assert len({look["marker"] for look in MARKS.values()}) == len(MARKS)
+    assert len({look["marker"] for look in LOOKS.values()}) == len(LOOKS)
 
 
 def test_after_a_switch_the_legend_names_both_rates():
     result = switched()
-    assert rate_in_use(result) == RATE / 2
+    assert CurveMarks(result).rate == RATE / 2
     figure, axes = drawn(result)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert axes.get_legend().get_window_extent().x1 <= figure.bbox.x1
@@ -140,15 +140,16 @@ def test_after_a_switch_the_legend_names_both_rates():
 @results
 def test_the_fit_is_drawn_over_the_dimensions_it_rests_on_and_within_the_metrics_range(result):
     _, axes = drawn(result)
-    search, rate = result.result.search, rate_in_use(result)
+    rate = CurveMarks(result).rate
     curve = [line for line in axes.lines if line.get_color() == BLUE]
     assert len(curve) == 1
     x, y = curve[0].get_data()
-    if not search.fit:
+    if not result.result.search.fit:
         assert len(x) == 0
         return
-    tried = [t.d for t in result.result.trials if t.role == "search" and t.learning_rate == rate]
-    assert min(tried) <= min(x) * 1.2
+    asked = [t for t in result.result.trials if t.role in ("search", "guard") and t.learning_rate == rate]
+    tried = [t.d for t in asked if not t.first_look]
+    assert min(tried) <= min(x) * (1 + 1e-6)
     assert max(x) <= max(tried) * (1 + 1e-6)
     bands = [c for c in axes.collections if isinstance(c, FillBetweenPolyCollection)]
     heights = bands[0].get_paths()[0].vertices[:, 1]
@@ -158,7 +159,7 @@ def test_the_fit_is_drawn_over_the_dimensions_it_rests_on_and_within_the_metrics
 
 
 def test_the_fit_after_a_switch_leaves_out_single_looks_and_trials_at_the_old_rate():
-    dims = [p.d for p in shown_fit(switched())]
+    dims = [p.d for p in CurveMarks(switched()).fit]
     assert 90 <= min(dims) < 100, "the guard's look at d=4, at the new rate, carries no fit"
     assert max(dims) == 256, "beyond it everything was tried at the old rate"
 
@@ -166,7 +167,7 @@ def test_the_fit_after_a_switch_leaves_out_single_looks_and_trials_at_the_old_ra
 def test_numbers_drawn_are_the_numbers_in_the_csv():
     result = switched()
     fit = [line.split(",") for line in curve_csv(result).splitlines() if line.startswith("fit,")]
-    assert [(float(d), float(mean)) for _, d, mean, *_ in fit] == [(p.d, p.mean) for p in shown_fit(result)]
+    assert [(float(d), float(mean)) for _, d, mean, *_ in fit] == [(p.d, p.mean) for p in CurveMarks(result).fit]
 
 
 @results
@@ -258,10 +259,10 @@ def test_colours_of_one_kind_of_thing_are_told_apart(kind):
 
 def test_a_chance_level_far_from_all_scores_is_named_at_the_edge():
     result = far_chance()
-    assert limits(result.result)[0] > 0.5
+    assert CurveMarks(result).limits[0] > 0.5
     _, axes = drawn(result)
     assert "chance\n0.010 ↓" in [text.get_text() for text in axes.texts]
-    assert limits(measured().result)[0] < 0.5, "a near one is on the axes"
+    assert CurveMarks(measured()).limits[0] < 0.5, "a near one is on the axes"
 
 
 @pytest.mark.parametrize(

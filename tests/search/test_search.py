@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_no_trial_is_asked_twice_and_seeds_stay_within_bounds():
 
 def test_the_same_answers_lead_to_the_same_asks_in_another_process():
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from test_search import *\n"
         "e = asking(rising); r = search(e, TARGET, SPEC); print(e.asked, r.model_dump_json())"
     )

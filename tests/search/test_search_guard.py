@@ -56,6 +56,32 @@ def test_one_seed_of_everything_can_confirm_another_rate():
     assert own <= {0, 2}  # seed 1 is the guard's first look
 
 
+def test_first_looks_are_marked_and_enter_no_mean():
+    """The score of a first look, 0.99, would lift every mean over the target."""
+    asked: list[Ask] = []
+
+    def evaluate(asks):
+        asked.extend(asks)
+        return [0.99 if ask.first_look else saturating(ask, ALL_FAIL) for ask in asks]
+
+    result = search(evaluate, make_target(RULE, (0.97, 0.98, 0.99), CHANCE), SearchSpec())
+    looks = [ask for ask in asked if ask.first_look]
+    assert result.status == "never-met"
+    assert {(ask.d, ask.rate_factor) for ask in looks} == {(4096, 0.5), (4096, 2.0)}
+    assert all(ask.first_look == (ask.seed == SearchSpec().seeds) for ask in asked)
+    assert [point.first_look for point in result.points] == [ask.first_look for ask in asked]
+    assert max(point.mean for point in result.fit) < TARGET
+
+
+def test_a_search_without_guards_has_no_first_look():
+    result = search(
+        lambda asks: [saturating(ask, {1.0: 0.95}) for ask in asks],
+        make_target(RULE, (0.97, 0.98, 0.99), CHANCE),
+        SearchSpec(guard_rates=()),
+    )
+    assert not any(point.first_look for point in result.points)
+
+
 def test_an_undecided_comparison_gets_as_many_seeds_again():
     """Below a d that reaches the target by its own rate, a rate that is better must be shown to be better."""
     asked: list[Ask] = []
@@ -121,14 +147,14 @@ def never_met(plateaus: dict[float, float], lucky: dict[Ask, float], **changes: 
 
 def test_never_met_names_the_guards_that_reached_the_target():
     top, seeds = dimensions(SearchSpec())[-1], SearchSpec().seeds
-    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(top, seeds, 2.0): 0.91})
+    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(top, seeds, 2.0, first_look=True): 0.91})
     assert "no dimension up to d=4096 reaches the target 0.88 in the mean (best 0.8494 at d=4096)" in result.message
     assert "at d=4096 with the learning rate times 2, 1 of 4 trials did (best 0.91)" in result.message
     assert "give that rate by --subspace-rates, or raise --seeds" in result.message
 
 
 def test_never_met_with_one_seed_names_them_too():
-    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(4096, 1, 2.0): 0.91}, seeds=1)
+    result = never_met({0.5: 0.7, 1.0: 0.85, 2.0: 0.86}, {Ask(4096, 1, 2.0, first_look=True): 0.91}, seeds=1)
     assert "at d=4096 with the learning rate times 2, 1 of 2 trials did (best 0.91)" in result.message
 
 

@@ -17,7 +17,7 @@ SPEC = SearchSpec(low=8, high=2048, seeds=3)
 
 def searched(respond: Responder) -> tuple[Ledger, RateInUse]:
     """A search that compares, at every ask, what is told from the order with what the ledger has in use."""
-    use = RateInUse(SPEC.seeds)
+    use = RateInUse()
 
     def evaluate(asks):
         for ask in asks:

@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models_tiny import batch_of, logits, loss_of, tiny
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -26,9 +27,8 @@ from intrinsic.errors import ArtefactError, IntrinsicError, SpecError
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import HEADER_FILE, Fingerprint, read_header
 from intrinsic.subspace.manifest import Row, pack, unpack
-from models_tiny import batch_of, logits, loss_of, tiny
 
-ROOT = Path(__file__).parents[2]
+TESTS = Path(__file__).parents[1]
 
 
 def net(seed: int = 0) -> nn.Module:
@@ -82,7 +82,7 @@ def test_a_fresh_process_gives_the_same_bits_after_training(name: str, tmp_path:
     size = subspace.save_pretrained(tmp_path)
     assert size == sum(path.stat().st_size for path in tmp_path.iterdir())
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "7"}
-    subprocess.run([sys.executable, "-c", FRESH, name, str(tmp_path)], check=True, cwd=ROOT, env=environment)
+    subprocess.run([sys.executable, "-c", FRESH, name, str(tmp_path)], check=True, cwd=TESTS, env=environment)
     assert torch.equal(torch.load(tmp_path / "logits.pt"), want)
 
 
@@ -341,6 +341,7 @@ def long_header(data: bytes) -> bytes:
     return (2**60).to_bytes(8, "little") + data[8:]
 
 
+SETTINGS = {"subspace_dim": 14, "projection": "fastfood", "seed": 0, "structure_aware": True, "head": "free"}
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (lambda f: f.rename(f.with_name("away")), "cannot read .*No such file"),
     "no tensors": (lambda f: tensor_file(f).unlink(), "cannot read .*safetensors"),
@@ -363,7 +364,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other hash": (edited(("tensor_sha256",), "0" * 64), "its SHA-256 is not the one"),
     "base hash": (edited(("base", "sha256"), "0" * 64), "does not tell"),
     "short hashes": (edited(("base",), {"sha256": "0" * 64, "short": ""}), "7 of 7 tensors differ"),
-    "projection": (edited(("settings", "projection"), "__import__"), "unknown projection"),
+    "projection": (
+        edited(("settings", "projection"), "__import__"),
+        "cannot be used here .unknown projection '__import__'; available: .*: install the package that adds it",
+    ),
+    "no projection": (edited(("settings", "projection"), None), "settings.projection: Input should be a valid string"),
+    "a setting missing": (edited(("settings",), SETTINGS | {"options": {}}), "settings: lambdas is missing"),
+    "a truth value of 1": (edited(("settings", "structure_aware"), 1), "settings.structure_aware: .*valid boolean"),
     "options": (edited(("settings", "options"), {"cache_bytes": -1}), "cannot be met"),
     "unknown option": (
         edited(("settings", "options"), {"os": "rm"}),

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from models_tiny import TINY, batch_of, logits, loss_of, tiny
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.subspace import Subspace
-from models_tiny import TINY, batch_of, logits, loss_of, tiny
 
 LAYERS = {
     "bert": ["bert", "bert.encoder.layer.0", "bert.encoder.layer.1", "classifier", "embeddings"],

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from models_tiny import TINY, batch_of, logits, loss_of, tiny
+from subspace_oracle import names_of, reference, scale_index
 from torch import Tensor, nn
 
 from intrinsic.subspace import Subspace
-from models_tiny import TINY, batch_of, logits, loss_of, tiny
-from subspace_oracle import names_of, reference, scale_index
 
 D, SEED = 29, 7
 MODES = {"DID": None, "SAID layer": "layer", "SAID tensor": "tensor"}

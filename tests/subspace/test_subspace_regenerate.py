@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from models_tiny import TINY, batch_of, logits, loss_of, tiny
+from test_subspace_gradients import MODES, assert_close, attach, expected, somewhere
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.regenerate import Absent
-from models_tiny import TINY, batch_of, logits, loss_of, tiny
-from test_subspace_gradients import MODES, assert_close, attach, expected, somewhere
 
 
 def weights_in(model: nn.Module) -> list[str]:

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from models_tiny import batch_of, logits, loss_of, tiny
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from intrinsic.errors import SpecError
 from intrinsic.subspace import Subspace
-from models_tiny import batch_of, logits, loss_of, tiny
 
 WORLD, D = 2, 15
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from task_folders import GLUE_FILES, jsonl, philox_order, write
 
 from intrinsic.errors import DataError, Diverged, SpecError, UnknownName
+from intrinsic.problems import METRICS
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks import TASKS, check_task, load_task
 from intrinsic.tasks.base import ImageExamples, Loaded, Task, TextExamples, build_task, shuffled
-from intrinsic.tasks.metrics import METRICS
 
 EXPECTED = {
     "ag-news", "anli-r1", "anli-r2", "anli-r3", "boolq", "cb", "cola", "copa", "digits", "fashion-mnist", "files",
@@ -177,7 +177,7 @@ def test_score_of_classification(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
 def test_score_of_regression_takes_a_column_or_a_vector(tmp_path: Path, shape: tuple[int, ...]) -> None:
     task = glue(tmp_path, "stsb")
-    assert (task.problem, task.num_labels, task.metric, task.chance) == ("regression", 1, "pearson", 0.0)
+    assert (task.problem.name, task.num_labels, task.metric, task.chance) == ("regression", 1, "pearson", 0.0)
     scores = task.score(np.array([1.0, 2.0, 4.0]).reshape(shape), np.array([0.0, 5.0, 4.0], dtype=np.float32))
     expected = np.corrcoef([1, 2, 4], [0, 5, 4])[0, 1]
     assert scores == pytest.approx({"pearson": expected, "spearman": 0.5, "combined": (expected + 0.5) / 2})

@@ -157,7 +157,7 @@ def test_one_spelling_for_each_class(tmp_path: Path, labels: list[Any]) -> None:
 def test_regression(tmp_path: Path) -> None:
     save(tmp_path / "a.csv", [{"text": f"t{i}", "label": 0.5 * i - 2} for i in range(10)])
     task = load(tmp_path / "a.csv", regression=True)
-    assert (task.problem, task.num_labels, task.label_names) == ("regression", 1, ())
+    assert (task.problem.name, task.num_labels, task.label_names) == ("regression", 1, ())
     assert (task.metric, task.chance, task.train.labels.dtype) == ("pearson", 0.0, np.float32)
     assert sorted([*task.train.labels, *task.eval.labels]) == [0.5 * i - 2 for i in range(10)]
     assert set(task.score(task.eval.labels, task.eval.labels)) == {"pearson", "spearman", "mse"}

@@ -14,6 +14,7 @@ from task_folders import BERT, jsonl, tiny_tokenizer, write
 from torch.utils.data import DataLoader
 
 from intrinsic.errors import SpecError
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks import load_task
 from intrinsic.tasks.base import Task
@@ -149,7 +150,7 @@ def test_collate_keeps_every_token_and_marks_the_rest(lengths: list[int], pad: i
         }
         for n in lengths
     ]
-    batch = PadCollate(pad)(items)
+    batch = PadCollate(pad, PROBLEMS["classification"])(items)
     assert batch["input_ids"].shape == batch["attention_mask"].shape == (len(lengths), max(lengths))
     assert batch["attention_mask"].sum(1).tolist() == lengths == batch["labels"].tolist()
     assert (batch["input_ids"][batch["attention_mask"] == 0] == pad).all()

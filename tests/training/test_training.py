@@ -17,6 +17,7 @@ from toy import Loaded, Net, ToyTask, collate, loaded, one_thread
 from intrinsic.errors import DataError, SpecError
 from intrinsic.methods import attach
 from intrinsic.methods.base import Trainable
+from intrinsic.problems import PROBLEMS
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec
 from intrinsic.training import FitReport, fit, make_optimizer, rate_factor
 from intrinsic.training.batches import epoch_order
@@ -85,7 +86,7 @@ def test_it_learns() -> None:
 
 
 def test_regression_minimises_the_squared_error_and_takes_the_lowest_as_best() -> None:
-    task = ToyTask(problem="regression", metric="mse", higher_is_better=False, num_labels=1)
+    task = ToyTask(problem=PROBLEMS["regression"], metric="mse", higher_is_better=False, num_labels=1)
     optim = OptimSpec(learning_rate=3e-2, steps=60, batch_size=32, eval_every=20, policy="best")
     report, _ = run(optim, task=task, labels=1)
     scores = [point.score for point in report.history]

@@ -101,7 +101,9 @@ def test_a_subspace_learns_less_and_stores_almost_nothing() -> None:
 
 @pytest.mark.parametrize("kind", ["full", "said"])
 def test_a_text_file_and_a_folder_with_a_model(tmp_path: Path, kind: str) -> None:
-    said = DID.model_copy(update={"structure_aware": True, "projection": "fastfood", "head": "free"})
+    said = MethodSpec.model_validate(
+        {**DID.model_dump(), "structure_aware": True, "projection": "fastfood", "head": "free"}
+    )
     result = run_trial(text(tmp_path, said if kind == "said" else None), save_dir=tmp_path / "kept")
     assert (result.run.status, result.run.error) == ("ok", None)
     assert result.train.score == result.train.best_score >= (0.9 if kind == "full" else 0.5)
@@ -333,7 +335,7 @@ def test_a_folder_of_the_wrong_kind_is_refused_before_the_data_are_read(
 def test_an_outline_trains_nothing_reads_no_weights_and_needs_no_hub(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = text(tmp_path, DID.model_copy(update={"subspace_dim": 900}))
+    spec = text(tmp_path, DID.with_size("subspace_dim", 900))
     monkeypatch.setattr("intrinsic.models.pretrained._from_checkpoint", lambda *_: pytest.fail("weights were read"))
     monkeypatch.setattr("intrinsic.tasks.hub._from_hub", lambda *_: pytest.fail("the Hub was asked"))
     monkeypatch.setattr("intrinsic.models.hub._ask_hub", lambda *_: pytest.fail("the Hub was asked"))
@@ -342,7 +344,7 @@ def test_an_outline_trains_nothing_reads_no_weights_and_needs_no_hub(
     mrpc = spec.model_copy(update={"task": TaskSpec(name="mrpc")})
     assert outline_trial(mrpc) == ("the data of 'mrpc', which come from the Hub",)
     with pytest.raises(SpecError, match="must be at most D"):  # the model is checked although the data are not
-        outline_trial(mrpc.model_copy(update={"method": DID.model_copy(update={"subspace_dim": 10**6})}))
+        outline_trial(mrpc.model_copy(update={"method": DID.with_size("subspace_dim", 10**6)}))
     mnist = TrialSpec(task=TaskSpec(name="mnist"), model=MLP, method=DID, optim=OPTIM)
     assert len(outline_trial(mnist)) == 2
     assert "the dimensions suit 'mlp', whose size follows from the images" in outline_trial(mnist)[1]

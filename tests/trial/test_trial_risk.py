@@ -14,6 +14,7 @@ from toy import one_thread
 
 from intrinsic.errors import DataError, SpecError, StoreError
 from intrinsic.methods import attach
+from intrinsic.problems import PROBLEMS
 from intrinsic.records import TrialErrors
 from intrinsic.spec import MethodSpec, TaskSpec, TrialSpec
 from intrinsic.store.counted import read_errors, write_errors
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "_fresh")
 __all__ = ["one_thread"]
 
 
-DID = SMALL.model_copy(update={"subspace_dim": 200})
+DID = SMALL.with_size("subspace_dim", 200)
 
 
 def trained(method: MethodSpec = DID) -> TrialSpec:
@@ -84,7 +85,7 @@ def test_the_trial_trained_again_is_the_trial_and_its_rounding_is_another_networ
 
 
 def test_a_scale_per_layer_is_a_tensor_of_its_own():
-    said = DID.model_copy(update={"structure_aware": True})
+    said = MethodSpec.model_validate({**DID.model_dump(), "structure_aware": True})
     found = count_errors(trained(said), (32, 4))
     assert (found.coordinates, found.tensors) == (200, 2)
 
@@ -153,8 +154,12 @@ def test_an_output_that_is_not_finite_is_an_error(monkeypatch):
 
 def test_numbers_have_no_errors_to_count(monkeypatch):
     task, digest = task_of(digits().task)
-    monkeypatch.setattr(risk, "task_of", lambda spec: (dataclasses.replace(task, problem="regression"), digest))
-    with pytest.raises(SpecError, match="errors are counted of a classifier, but task 'digits' predicts numbers"):
+    monkeypatch.setattr(
+        risk, "task_of", lambda spec: (dataclasses.replace(task, problem=PROBLEMS["regression"]), digest)
+    )
+    with pytest.raises(
+        SpecError, match="a bound is on the share of wrong answers, and task 'digits' asks for real numbers"
+    ):
         count_errors(trained(), (32,))
 
 

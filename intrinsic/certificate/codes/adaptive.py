@@ -10,12 +10,13 @@ from intrinsic.certificate.codes.bits import BitReader, BitWriter
 from intrinsic.certificate.codes.shape import Shape
 
 PRECISION = 32
+"""The bits of the coder's integers."""
 WHOLE, HALF, QUARTER = 1 << PRECISION, 1 << (PRECISION - 1), 1 << (PRECISION - 2)
 
 
 @dataclass(frozen=True)
 class Adaptive(Code[Sequence[int]]):
-    """`count` symbols of 0..alphabet-1, each coded with probability (2 c + 1) / (2 n + alphabet) after n, c of them it.
+    """A code of `count` symbols of 0..alphabet-1: one seen c times among n has probability (2c + 1) / (2n + alphabet).
 
     The estimator of Krichevsky and Trofimov 1981: about (alphabet - 1)/2 log2 count bits above the empirical entropy,
     whatever the frequencies; shorter than `Enumerative` where some level is rare. Coded by the integer arithmetic
@@ -47,14 +48,14 @@ class Adaptive(Code[Sequence[int]]):
 
 
 class _Model:
-    """Weights 2 c + 1, twice Krichevsky and Trofimov's c + 1/2."""
+    """The weights 2 c + 1 of the symbols, twice Krichevsky and Trofimov's c + 1/2."""
 
     def __init__(self, alphabet: int) -> None:
         self.weights = [1] * alphabet
         self.total = alphabet
 
     def share(self, symbol: int) -> tuple[int, int, int]:
-        """(weight of the symbols before it, the same with it, total)."""
+        """The triple (weight of the symbols before this one, the same with it, total)."""
         below = sum(self.weights[:symbol])
         return below, below + self.weights[symbol], self.total
 
@@ -72,7 +73,7 @@ class _Model:
 
 
 class _Interval:
-    """[low, high] of 32-bit integers; both sides narrow and double it in the same way."""
+    """The interval [low, high] of 32-bit integers; encoder and decoder narrow and double it in the same way."""
 
     def __init__(self) -> None:
         self.low, self.high = 0, WHOLE - 1
@@ -106,7 +107,7 @@ class _Encoder:
                 self._emit(offset == HALF)
 
     def finish(self) -> None:
-        """A quarter that lies in the interval whatever follows."""
+        """Write the bits of a quarter that lies in the interval whatever follows."""
         self.pending += 1
         self._emit(self.interval.low >= QUARTER)
 
@@ -116,7 +117,7 @@ class _Encoder:
 
 
 class _Decoder:
-    """Looks 32 bits ahead; what lies beyond the end reads as zeros, and `finish` says whether too much was used."""
+    """A decoder that looks 32 bits ahead; what lies beyond the end reads as zeros, and `finish` refuses its use."""
 
     def __init__(self, source: BitReader) -> None:
         self.source, self.interval = source, _Interval()
@@ -125,7 +126,7 @@ class _Decoder:
         self.ahead = source.peek(source.left())
 
     def place(self, total: int) -> int:
-        """Where in 0..total-1 the value lies."""
+        """The place of the value in 0..total-1."""
         width = self.interval.high - self.interval.low + 1
         return ((self.value - self.interval.low + 1) * total - 1) // width
 

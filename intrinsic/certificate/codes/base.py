@@ -1,4 +1,4 @@
-"""What a code is: a writer and a reader of single values."""
+"""The base of all codes: a writer and a reader of single values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Code(ABC, Generic[T]):
 
     @abstractmethod
     def read(self, source: BitReader) -> T:
-        """The value whose code word comes next; CertificateError if none does."""
+        """Read the value whose code word comes next; CertificateError if none does."""
 
     @final
     def length(self, value: T) -> int:

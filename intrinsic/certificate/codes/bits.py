@@ -1,15 +1,15 @@
-"""Bits as they are written and read: text of 0 and 1, since a message has thousands of them, not millions."""
+"""Writing and reading bits, as text of 0 and 1: a message has thousands of them, not millions."""
 
 from __future__ import annotations
 
 from intrinsic.errors import CertificateError
 
 MAX_MESSAGE_BYTES = 2**20
-"""A longer message certifies nothing: below eleven million samples its bits alone take Occam's gap above 1/2."""
+"""The longest message. A longer one certifies nothing: below 11 million samples it takes Occam's gap above 1/2."""
 
 
 class BitWriter:
-    """Collects bits and keeps the ledger: what each named part of the message cost."""
+    """A writer of bits that keeps the ledger: the bits of each named part of the message."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -21,31 +21,33 @@ class BitWriter:
         return self._length
 
     def write(self, value: int, width: int) -> None:
-        """The integer's lowest `width` bits, highest first; 0 <= value < 2^width."""
+        """Write the integer's lowest `width` bits, highest first; 0 <= value < 2^width."""
         if width:
             self.write_bits(format(value, f"0{width}b"))
 
     def write_bits(self, bits: str) -> None:
+        """Write bits that are given as text."""
         self._pieces.append(bits)
         self._length += len(bits)
 
     def charge(self, part: str) -> None:
-        """Everything written since the last charge was for this part."""
+        """Charge this part for everything written since the last charge."""
         self.ledger[part] = self.ledger.get(part, 0) + self._length - self._charged
         self._charged = self._length
 
     def bits(self) -> str:
+        """Everything written, as text."""
         self._pieces = ["".join(self._pieces)]
         return self._pieces[0]
 
     def to_bytes(self) -> bytes:
-        """The bits from the highest of each byte down; the last byte is filled with zeros, which are not charged."""
+        """Everything written, from the highest bit of each byte down; zeros, which are not charged, fill the last."""
         size = (self._length + 7) // 8
         return int(self.bits().ljust(8 * size, "0") or "0", 2).to_bytes(size, "big")
 
 
 class BitReader:
-    """Reads what a BitWriter wrote."""
+    """A reader of what a BitWriter wrote."""
 
     def __init__(self, data: bytes) -> None:
         if len(data) > MAX_MESSAGE_BYTES:
@@ -56,19 +58,21 @@ class BitReader:
         self.position = 0
 
     def left(self) -> int:
+        """The number of bits that are not read yet."""
         return len(self._bits) - self.position
 
     def read(self, width: int) -> int:
-        """The next `width` bits as an integer, highest first."""
+        """Read the next `width` bits as an integer, highest first."""
         bits = self.peek(width)
         self.skip(width)
         return int(bits, 2) if bits else 0
 
     def peek(self, width: int) -> str:
-        """Up to `width` of the next bits; fewer at the end."""
+        """Look at the next `width` bits, fewer at the end, without reading them."""
         return self._bits[self.position : self.position + width]
 
     def skip(self, width: int) -> None:
+        """Pass over bits; CertificateError if fewer are left."""
         if width > self.left():
             raise CertificateError(
                 f"the message ends {width - self.left()} bits too early: {width} more were expected after bit "
@@ -77,7 +81,7 @@ class BitReader:
         self.position += width
 
     def zeros(self, most: int) -> int:
-        """How many zeros come before the next one, which stays unread; at most `most`."""
+        """Read the zeros before the next 1, at most `most` of them, and return their number."""
         start = self.position
         end = self._bits.find("1", start, start + most + 1)
         if end < 0:

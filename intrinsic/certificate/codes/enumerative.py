@@ -17,7 +17,7 @@ from intrinsic.certificate.codes.shape import Shape
 
 @dataclass(frozen=True)
 class Enumerative(Code[Sequence[int]]):
-    """`count` symbols of 0..alphabet-1 in two ranks, each by `Uniform`: at most 2 bits above the logarithms.
+    """A code of `count` symbols of 0..alphabet-1 by two ranks, each by `Uniform`: at most 2 bits above the logarithms.
 
     First how often each symbol occurs, one of C(count + alphabet - 1, alphabet - 1) possibilities; then which sequence
     it is of the count! / (c_0! c_1! ...) with these counts. Time grows with count^2.
@@ -45,18 +45,18 @@ class Enumerative(Code[Sequence[int]]):
 
 @exact
 def arrangement_bits(counts: Sequence[int]) -> float:
-    """log2(n! / (c_0! c_1! ...)), rounded up: what is left to say of a sequence once its counts are known."""
+    """The bits of a sequence whose counts are known: log2(n! / (c_0! c_1! ...)), rounded up."""
     return up((log_factorial(sum(counts)) - sum(map(log_factorial, counts))) / ln2())
 
 
 @exact
 def counts_bits(counts: Sequence[int]) -> float:
-    """log2 C(n + k - 1, k - 1), rounded up: the counts of k symbols, all equally likely."""
+    """The bits of the counts of k symbols, all equally likely: log2 C(n + k - 1, k - 1), rounded up."""
     return up(log_choose(sum(counts) + len(counts) - 1, len(counts) - 1) / ln2())
 
 
 def _rank_counts(counts: Sequence[int]) -> int:
-    """Stars and bars: bars at b_1 < b_2 < ..., rank sum_i C(b_i, i) (the combinatorial number system)."""
+    """The rank of counts by stars and bars, bars at b_1 < b_2 < ...: sum_i C(b_i, i) (combinatorial number system)."""
     rank = bar = 0
     for i, count in enumerate(counts[:-1], start=1):
         bar += count
@@ -87,7 +87,7 @@ def _arrangements(counts: Sequence[int]) -> int:
 
 
 def _rank(symbols: Sequence[int], counts: Sequence[int]) -> int:
-    """In lexicographic order. Of `ways` arrangements of what is left, the share counts[s] / left begins with s."""
+    """The lexicographic rank. Of `ways` arrangements of what is left, the share counts[s] / left begins with s."""
     remaining, left, ways, rank = list(counts), len(symbols), _arrangements(counts), 0
     for symbol in symbols:
         rank += ways * sum(remaining[:symbol]) // left

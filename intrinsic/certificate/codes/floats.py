@@ -11,13 +11,15 @@ from intrinsic.certificate.codes.integers import EliasDelta, Signed, Uniform
 from intrinsic.errors import CertificateError, SpecError
 
 DIGITS = 52
+"""The binary digits of a double after its first."""
 ZERO = DIGITS + 1
+"""The word for the number zero, in the place of a number of digits."""
 EXPONENT = Signed(EliasDelta())
 
 
 @dataclass(frozen=True)
 class Float(Code[float]):
-    """Every finite double x = +-1.b1...bk 2^e with bk = 1: k by `Uniform` (0..52, 53 for zero), sign, e, digits.
+    """A code of every finite double +-1.b1...bk 2^e, bk = 1: k by `Uniform` (0..52, 53 for zero), sign, e, digits.
 
     Few binary digits are cheap: 1.0 costs 7 bits, 0.375 11, a float32 in [1, 2) at most 30. Encode what `shorten` makes
     of a number, and use that. -0.0 is read as 0.0.
@@ -61,7 +63,7 @@ def shorten(value: float, digits: int) -> float:
 
 
 def _digits(value: float) -> tuple[int, int]:
-    """(odd integer, exponent of its first digit): 0.375 -> (0b11, -2)."""
+    """The pair (odd integer, exponent of its first digit): 0.375 -> (0b11, -2)."""
     numerator, denominator = value.as_integer_ratio()
     exponent = numerator.bit_length() - denominator.bit_length()
     return numerator >> ((numerator & -numerator).bit_length() - 1), exponent

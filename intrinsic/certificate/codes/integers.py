@@ -14,7 +14,7 @@ LARGEST = 2**64 - 2
 
 @dataclass(frozen=True)
 class Uniform(Code[int]):
-    """0, 1, ..., count - 1 in floor(log2 count) or one more bit each: the shorter words go to the first values.
+    """A code of 0, 1, ..., count - 1 in floor(log2 count) or one more bit each; the first have the shorter words.
 
     The phase-in code (truncated binary): complete, Kraft's sum is 1; a count of 1 costs nothing.
     """
@@ -40,14 +40,14 @@ class Uniform(Code[int]):
         return value if value < short else 2 * value + source.read(1) - short
 
     def _shape(self) -> tuple[int, int]:
-        """(bits of a short word, how many short words there are)."""
+        """The pair (bits of a short word, number of short words)."""
         width = self.count.bit_length() - 1
         return width, 2 ** (width + 1) - self.count
 
 
 @dataclass(frozen=True)
 class EliasGamma(Code[int]):
-    """n >= 0: as many zeros as n + 1 has bits after its first, then n + 1: 2 floor(log2(n + 1)) + 1 bits.
+    """Elias gamma, n >= 0: as many zeros as n + 1 has bits after its first, then n + 1: 2 floor(log2(n + 1)) + 1 bits.
 
     Source: Elias 1975, "Universal codeword sets and representations of the integers". Complete.
     """
@@ -63,7 +63,7 @@ class EliasGamma(Code[int]):
 
 @dataclass(frozen=True)
 class EliasDelta(Code[int]):
-    """n >= 0: the number of bits of n + 1 by Elias gamma, then n + 1 without its first bit: log2 n + 2 log2 log2 n.
+    """Elias delta, n >= 0: the bits of n + 1 in number, by gamma, then without the first: about log2 n + 2 log2 log2 n.
 
     Source: Elias 1975. Complete. Shorter than gamma from n = 31 on.
     """
@@ -82,7 +82,7 @@ class EliasDelta(Code[int]):
 
 @dataclass(frozen=True)
 class Signed(Code[int]):
-    """All integers: 0, -1, 1, -2, 2, ... as 0, 1, 2, 3, 4, ... of a code for the naturals."""
+    """A code of all integers: 0, -1, 1, -2, 2, ... as 0, 1, 2, 3, 4, ... of a code for the naturals."""
 
     magnitude: Code[int]
 
@@ -95,12 +95,12 @@ class Signed(Code[int]):
 
 
 def _told(value: int) -> str:
-    """The integer, or its size: ranks of arrangements have thousands of digits."""
+    """The integer as text, or its size: ranks of arrangements have thousands of digits."""
     return str(value) if abs(value) <= LARGEST else f"one of {value.bit_length()} bits"
 
 
 def _width(value: int) -> int:
-    """Bits of value + 1."""
+    """The number of bits of value + 1."""
     if not 0 <= value <= LARGEST:
         raise SpecError(f"expected an integer from 0 to {LARGEST}, got {_told(value)}")
     return (value + 1).bit_length()

@@ -1,4 +1,4 @@
-"""Quantised levels by the shorter of two codes."""
+"""A code of quantised levels: the shorter of two."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from intrinsic.certificate.codes.integers import Uniform
 from intrinsic.certificate.codes.shape import Shape
 
 MOST_ENUMERATED = 2**14
-"""More levels go to the adaptive code alone: a decoder takes seconds at most."""
+"""The most levels that are coded by enumeration, so that a decoder takes seconds; more have the adaptive code alone."""
 
 
 @dataclass(frozen=True)
 class Levels(Code[Sequence[int]]):
-    """One bit says which, 0 `Enumerative`, 1 `Adaptive`: the shorter, the first where they tie.
+    """A code of levels: one bit says which, 0 `Enumerative`, 1 `Adaptive`: the shorter, the first where they tie.
 
     Above MOST_ENUMERATED levels it is `Adaptive` and no bit says so.
     """

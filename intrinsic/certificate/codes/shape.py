@@ -1,4 +1,4 @@
-"""How many levels a message holds, and of how many kinds: known to both sides before the first is read."""
+"""The shape of a sequence of levels, which both sides know before the first one is read."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from intrinsic.errors import CertificateError, SpecError
 
 MOST_LEVELS = 2**17
 MOST_KINDS = 256
+"""The largest sequences that are read; they bound the work of a decoder."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """`count` symbols of 0..alphabet-1. The limits bound the work of a decoder."""
+    """A sequence's length `count` and the number `alphabet` of its symbols, 0..alphabet-1."""
 
     count: int
     alphabet: int
@@ -25,6 +26,7 @@ class Shape:
             )
 
     def check(self, symbols: Sequence[int]) -> None:
+        """Raise SpecError for a sequence of another shape."""
         if len(symbols) != self.count:
             raise SpecError(f"expected {self.count} levels, got {len(symbols)}")
         if symbols and not 0 <= min(symbols) <= max(symbols) < self.alphabet:

@@ -1,4 +1,4 @@
-"""How a program finds its tensor: see `launch`."""
+"""Functions by which a program finds its tensor in the tables of `launch`."""
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,untyped-decorator"
 
 from __future__ import annotations
@@ -10,19 +10,20 @@ import triton.language as tl
 from intrinsic.kernels.gpu.launch import COLUMNS
 
 TYPES = {torch.float32: tl.float32, torch.bfloat16: tl.bfloat16, torch.float16: tl.float16}
+"""The dtypes that kernels read and write, in Triton's names."""
 _COLUMNS = tl.constexpr(COLUMNS)
 
 
 @triton.jit
 def task_of(table, row, program):
-    """(seed, key, n, this program's number among those of its tensor, their number)."""
+    """The tuple (seed, key, n, this program's number among those of its tensor, their number)."""
     at = table + row * _COLUMNS
     return tl.load(at), tl.load(at + 1), tl.load(at + 2), program - tl.load(at + 3), tl.load(at + 4)
 
 
 @triton.jit
 def left_of(n, start, FOURS: tl.constexpr, SIZE: tl.constexpr):
-    """How many elements of the tile that begins at `start` exist, up to SIZE."""
+    """The number of elements, up to SIZE, that the tile beginning at `start` has."""
     left = tl.minimum(n - start, SIZE).to(tl.int32)
     if FOURS:
         left = tl.multiple_of(left, 4)

@@ -1,6 +1,6 @@
-"""Fastfood's randomness on a tile, made from counters: words, permutation, table look-ups.
+"""The randomness of Fastfood on a tile, made from counters: words, permutation, table look-ups.
 
-What is drawn is said in `intrinsic.projections.fastfood`; the order of a tile's elements in `tile`.
+`intrinsic.projections.fastfood` defines what is drawn, `tile` the order of a tile's elements.
 """
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,untyped-decorator"
 
@@ -95,12 +95,13 @@ def far_words(t, first, seed, key, K: tl.constexpr, R: tl.constexpr, W: tl.const
 
 @triton.constexpr_function
 def rounds(K):
+    """The rounds of the permutation of a block of 2^K."""
     return 4 if K >= 7 else 8  # `reference.permutation_rounds`, which a kernel cannot call
 
 
 @triton.jit
 def permuted(t, first, seed, key, inverse: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """Place in the tile of element pi(i), or of pi^-1(i), of i's block, for each element i in near order."""
+    """The place in the tile of element pi(i), or of pi^-1(i), of i's block, for each element i in near order."""
     shift: tl.constexpr = max(1, (K + 1) // 2)
     top: tl.constexpr = 0xFFFFFFFF ^ ((1 << (32 - K)) - 1)
     made = ()
@@ -151,7 +152,7 @@ def _round_keys(
 
 @triton.jit
 def _reciprocal(x):
-    """1/x mod 2^32 of odd x: x is right to 3 bits, each Newton step doubles them."""
+    """The inverse of odd x mod 2^32: x itself is right to 3 bits, each Newton step doubles them."""
     y = x
     for _ in tl.static_range(4):
         y = y * (2 - x * y)
@@ -160,14 +161,14 @@ def _reciprocal(x):
 
 @triton.jit
 def _fetch(x, source, W: tl.constexpr):
-    """What lane `source` of the same warp holds, for the four elements of each thread.  [32 * 2^W] -> [128 * 2^W]."""
+    """The value that lane `source` of the warp holds, for each thread's four elements.  [32 * 2^W] -> [128 * 2^W]."""
     y = tl.gather(tl.reshape(x, (1 << W, 32)), tl.reshape(source, (1 << W, 32)), 1)
     return tl.reshape(tl.broadcast_to(tl.reshape(y, (32 << W,))[:, None], (32 << W, 4)), (128 << W,))
 
 
 @triton.jit
 def rearranged(xs, places, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """xs (far order) at the given places of the tile, in the order of `places`; through shared memory."""
+    """The values of xs (far order) at the given places of the tile, in the order of `places`; through shared memory."""
     A: tl.constexpr = 1 << (W - warp_bits(K, R))
     B: tl.constexpr = 1 << warp_bits(K, R)
     C: tl.constexpr = 1 << (5 - lane_bits(K))
@@ -182,7 +183,7 @@ def rearranged(xs, places, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def looked_up(table, indices, R: tl.constexpr, W: tl.constexpr):
-    """Entries of a table of 4096, through shared memory: random reads there meet few conflicts."""
+    """The entries of a table of 4096, through shared memory: random reads there meet few conflicts."""
     source = tl.load(table + tl.arange(0, 4096))
     index = tl.reshape(stack(indices, R), (128 << (W + R),))
     return unstack(tl.reshape(tl.gather(source, index, 0), (128 << W, 1 << R)), R)
@@ -190,7 +191,7 @@ def looked_up(table, indices, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def gaussians(ws, table, R: tl.constexpr, W: tl.constexpr):
-    """g of each word in units of 2^-16, as int32."""
+    """The gaussian g of each word in units of 2^-16, as int32."""
     indices = ()
     for r in tl.static_range(1 << R):
         indices = indices + ((ws[r] & 0xFFF).to(tl.int32),)
@@ -199,7 +200,7 @@ def gaussians(ws, table, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def lengths(ws, table, R: tl.constexpr, W: tl.constexpr):
-    """s of each word: its row's length, before the block's scale."""
+    """The length s of each word's row, before the block's scale."""
     indices = ()
     for r in tl.static_range(1 << R):
         indices = indices + (((ws[r] >> 12) & 0xFFF).to(tl.int32),)
@@ -208,7 +209,7 @@ def lengths(ws, table, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def scales(gs, d, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """2^-16 / (||g|| sqrt(d)) of each element's block, for g in units of 2^-16: the squares are summed exactly."""
+    """The scale 2^-16 / (||g|| sqrt(d)) of each element's block, g in units of 2^-16: squares are summed exactly."""
     G: tl.constexpr = spread(K, R, W)
     F: tl.constexpr = 1 << tuple_bits(K, R)
     made = ()
@@ -225,13 +226,13 @@ def scales(gs, d, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def flipped(x, w):
-    """x, negated where bit 31 of the word is set."""
+    """The value x, negated where bit 31 of the word is set."""
     return (x.to(tl.uint32, bitcast=True) ^ (w & 0x80000000)).to(tl.float32, bitcast=True)
 
 
 @triton.jit
 def write_parts(words, places, names, first, count, K: tl.constexpr, SIZE: tl.constexpr):
-    """Word and pi of each element of the blocks first, first + 1, ...
+    """Write word and pi of each element of the blocks first, first + 1, ...
 
     names: seed and key; words int32; places int64.
     """

@@ -1,4 +1,4 @@
-"""Fastfood's kernels on a GPU: a tile of W = W_0 + lambda P theta, and of the adjoint.
+"""The kernels of Fastfood on a GPU: a tile of W = W_0 + lambda P theta, and of the adjoint.
 
 The forward kernel reads W_0 and writes W, the adjoint reads gradients; theta, the tables and the rows that
 describe the tensors come from caches, and everything random is made in registers.
@@ -31,12 +31,13 @@ from intrinsic.kernels.gpu.tile import column, hadamard, place, spread, tuple_bi
 
 @triton.constexpr_function
 def holds_words(K):
+    """Whether a thread keeps the words of its elements from their first use to their last."""
     return K <= 13
 
 
 @triton.jit
 def again(iota, W: tl.constexpr):
-    """0, 1, ...: read once more, so that nothing drawn from it is taken for what was drawn before, and kept."""
+    """The numbers 0, 1, ... read once more, so that the compiler does not keep what was drawn from them before."""
     return tl.load(iota + tl.arange(0, 128 << W), volatile=True)
 
 
@@ -46,7 +47,10 @@ def forward(
     DTYPE: tl.constexpr, START: tl.constexpr, FOURS: tl.constexpr,
     K: tl.constexpr, R: tl.constexpr, W: tl.constexpr,
 ):  # fmt: skip
-    """A tile of W_0 + lambda P theta.  theta [p], padded with zeros; data [tensors, 3]: addresses of W, lambda, W_0."""
+    """Write a tile of W_0 + lambda P theta.
+
+    theta [p], padded with zeros; data [tensors, 3]: addresses of W, lambda, W_0.
+    """
     t = tl.load(iota + tl.arange(0, 128 << W))  # loaded, so that what follows from it keeps the order of accesses
     row = tl.load(row_of + tl.program_id(0))
     seed, key, n, tile, _ = task_of(table, row, tl.program_id(0))
@@ -103,7 +107,7 @@ def adjoint(
     data, partial, table, row_of, gauss, chi, iota, d,
     DTYPE: tl.constexpr, FOURS: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr,
 ):  # fmt: skip
-    """B H Pi^T G H S of a gradient, added up over the tiles i, i + programs, ...
+    """Add up B H Pi^T G H S of a gradient over the tiles i, i + programs, ...
 
     data [tensors, 1]: addresses; partial [rows, p].
     """
@@ -158,7 +162,7 @@ def adjoint(
 
 @triton.jit
 def _write_row(sums, out, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """The tile's blocks added up: p numbers in order of their places."""
+    """Write the sum of the tile's blocks: p numbers in order of their places."""
     G: tl.constexpr = spread(K, R, W)
     F: tl.constexpr = 1 << tuple_bits(K, R)
     at = tl.arange(0, (128 << W) // G)
@@ -174,7 +178,7 @@ def _write_row(sums, out, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
 def add_rows(
     partial, out, table, d, K: tl.constexpr, TABLE_COLUMNS: tl.constexpr, COLUMNS: tl.constexpr, ROWS: tl.constexpr
 ):
-    """out [tensors, d]: each tensor's rows of partial [rows, p], added in an order that their number alone decides."""
+    """Add each tensor's rows of partial [rows, p] into out [tensors, d], in an order that depends on their number."""
     at = table + tl.program_id(1) * TABLE_COLUMNS
     first, rows = tl.load(at + 3), tl.load(at + 4)
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)

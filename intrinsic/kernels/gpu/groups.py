@@ -1,4 +1,4 @@
-"""A layer's tensors in as few launches as their dtypes allow: what is made forward, what is pulled back."""
+"""The tensors of a layer, grouped into as few launches as their dtypes allow, forward and back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Group:
 
     pieces: list[Piece]
     out: list[Tensor]
-    """Where each W is written."""
+    """The tensors that each W is written to."""
     start: torch.dtype | None
-    """What W_0 is read as; None: no W_0 is read."""
+    """The dtype in which W_0 is read; None: no W_0 is read."""
 
     @property
     def data(self) -> Tensor:
@@ -32,6 +32,7 @@ class Group:
 
     @property
     def fours(self) -> bool:
+        """Whether all of its tensors can be read and written four elements at a time."""
         return by_fours([*self.out, *self._starts()])
 
     def _starts(self) -> list[Tensor]:
@@ -41,18 +42,18 @@ class Group:
 
 
 def groups(pieces: Sequence[Piece], made: Sequence[Tensor]) -> Iterator[Group]:
-    """`made`: one tensor a piece, from `room`."""
+    """The pieces in groups that one launch serves; `made`: one tensor a piece, from :func:`room`."""
     for positions in alike([(piece.n, _start(piece)) for piece in pieces]):
         yield Group([pieces[i] for i in positions], [made[i] for i in positions], _start(pieces[positions[0]]))
 
 
 def room(pieces: Sequence[Piece], device: torch.device) -> list[Tensor]:
-    """Where W, or P theta if W_0 cannot be read in the same pass, will be written.  -> [n] each"""
+    """Empty tensors for each W, or for P theta where W_0 cannot be read in the same pass.  -> [n] each"""
     return [torch.empty(piece.n, dtype=_start(piece) or torch.float32, device=device) for piece in pieces]
 
 
 def finished(piece: Piece, out: Tensor) -> Tensor:
-    """W, from what the kernel wrote."""
+    """W of a piece, from what the kernel wrote."""
     if not _fused(piece):
         return piece.moved(out)
     return out if piece.start is None else out.view(piece.start.shape)

@@ -18,15 +18,16 @@ from torch import Tensor
 from intrinsic.kernels.gpu import hashed_kernels
 from intrinsic.kernels.gpu.access import TYPES
 from intrinsic.kernels.gpu.groups import Group, finished, groups, pulled, room
-from intrinsic.kernels.gpu.launch import Plan, Task, addresses, by_fours, on_device, plan
+from intrinsic.kernels.gpu.launch import LaunchTable, Task, addresses, by_fours, launch_table, on_device
 from intrinsic.kernels.pieces import Piece
 from intrinsic.kernels.reference import block_size
 
 TILE = 4096
+"""Elements that a program works on."""
 _IN_SHARED = 4096
-"""theta up to this long is looked up in shared memory, where random reads meet few conflicts; longer, in the cache."""
+"""The longest theta that is looked up in shared memory, where random reads meet few conflicts, and not in the cache."""
 _MOST_SUMS = 1 << 18
-"""Numbers that copies of the sums may take: with many copies, few programs meet at one address."""
+"""The most numbers that copies of the sums may take: with many copies, few programs meet at one address."""
 
 
 def forward(theta: Tensor, seed: int, pieces: Sequence[Piece]) -> list[Tensor]:
@@ -42,9 +43,9 @@ def _forward(theta: Tensor, seed: int, group: Group) -> None:
     d, device = theta.numel(), theta.device
     shared = max(16, block_size(d)) if d <= _IN_SHARED else 0
     source = torch.nn.functional.pad(theta, (0, max(0, shared - d)))
-    layout = _tiles([(piece.key, piece.n) for piece in group.pieces], seed, device)
-    hashed_kernels.forward[(len(layout.row_of),)](
-        source, group.data, layout.table, layout.row_of, d,
+    launch = _tiles([(piece.key, piece.n) for piece in group.pieces], seed, device)
+    hashed_kernels.forward[(len(launch.row_of),)](
+        source, group.data, launch.table, launch.row_of, d,
         DTYPE=TYPES[group.out[0].dtype], START=group.start is not None, FOURS=group.fours,
         SHARED=shared, SIZE=TILE, enable_fp_fusion=False,
     )  # fmt: skip
@@ -62,11 +63,11 @@ def adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -
 def _adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) -> Tensor:
     """As `adjoint`, for gradients of one dtype."""
     device, count = grads[0].device, len(grads)
-    layout = _tiles([(key, grad.numel()) for grad, key in zip(grads, keys, strict=True)], seed, device)
-    data, programs = addresses(grads), (len(layout.row_of),)
+    launch = _tiles([(key, grad.numel()) for grad, key in zip(grads, keys, strict=True)], seed, device)
+    data, programs = addresses(grads), (len(launch.row_of),)
     read = {"DTYPE": TYPES[grads[0].dtype], "FOURS": by_fours(grads), "SIZE": TILE}
     largest = torch.zeros(count, dtype=torch.int32, device=device)
-    hashed_kernels.largest[programs](data, largest, layout.table, layout.row_of, **read)
+    hashed_kernels.largest[programs](data, largest, launch.table, launch.row_of, **read)
     exponent = torch.frexp(largest.view(torch.float32)).exponent.long() - _room(
         tuple(map(Tensor.numel, grads)), dim, device
     )
@@ -74,19 +75,19 @@ def _adjoint(grads: Sequence[Tensor], seed: int, keys: Sequence[int], dim: int) 
     sums = torch.zeros(count, copies, dim, dtype=torch.int64, device=device)
     spoiled = torch.zeros(count, dim, device=device)
     hashed_kernels.adjoint[programs](
-        data, sums, spoiled, _power_of_two(-exponent), layout.table, layout.row_of, dim, copies, num_warps=8, **read
+        data, sums, spoiled, _power_of_two(-exponent), launch.table, launch.row_of, dim, copies, num_warps=8, **read
     )
     return (sums.sum(1).double() * _power_of_two(exponent)[:, None]).float() + spoiled
 
 
-def _tiles(tensors: Sequence[tuple[int, int]], seed: int, device: torch.device) -> Plan:
-    """tensors: (key, n) of each."""
-    return plan(seed, tuple(Task(key, n, -(-n // TILE)) for key, n in tensors), device)
+def _tiles(tensors: Sequence[tuple[int, int]], seed: int, device: torch.device) -> LaunchTable:
+    """The table of a launch; tensors: (key, n) of each."""
+    return launch_table(seed, tuple(Task(key, n, -(-n // TILE)) for key, n in tensors), device)
 
 
 @lru_cache(maxsize=4096)
 def _room(sizes: tuple[int, ...], d: int, device: torch.device) -> Tensor:
-    """Bits that a tensor's largest number may take, so that no sum overflows.
+    """The bits that a tensor's largest number may take, so that no sum overflows.
 
     A column takes n/d elements; four times that, and 64 more, happens to no seed.
     """

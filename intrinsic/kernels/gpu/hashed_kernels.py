@@ -1,4 +1,4 @@
-"""Hashed's kernels on a GPU: see `hashed`."""
+"""The kernels of the projection `hashed` on a GPU: see `hashed`."""
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,untyped-decorator"
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _INFINITY = tl.constexpr(0x7F800000)
 
 @triton.jit
 def _entries(first, seed, key, d, SIZE: tl.constexpr):
-    """(column, word) of rows 4 first ... 4 first + SIZE - 1, `first` an int64 counter."""
+    """The column and word of each of the rows 4 first ... 4 first + SIZE - 1, `first` an int64 counter."""
     a, b, c, e = philox(first + tl.arange(0, SIZE // 4), VALUES, seed, key)
     word = tl.reshape(tl.join(tl.join(a, c), tl.join(b, e)), (SIZE,))
     # floor((w mod 2^31) d / 2^31)
@@ -27,7 +27,7 @@ def forward(
     theta, data, table, row_of, d,
     DTYPE: tl.constexpr, START: tl.constexpr, FOURS: tl.constexpr, SHARED: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    """A tile of W_0 + lambda P theta.  data [tensors, 3]: addresses of W, lambda, W_0.
+    """Write a tile of W_0 + lambda P theta.  data [tensors, 3]: addresses of W, lambda, W_0.
 
     SHARED: the length theta is padded to, if it is looked up in shared memory; else 0.
     """
@@ -50,7 +50,7 @@ def forward(
 
 @triton.jit
 def largest(data, out, table, row_of, DTYPE: tl.constexpr, FOURS: tl.constexpr, SIZE: tl.constexpr):
-    """out [tensors] int32: bits of the largest |g| that is finite, which order as the numbers do."""
+    """Find the largest |g| that is finite: its bits, which order as the numbers do, into out [tensors] int32."""
     row = tl.load(row_of + tl.program_id(0))
     _, _, n, tile, _ = task_of(table, row, tl.program_id(0))
     start, at = tile * SIZE, tl.arange(0, SIZE)
@@ -65,7 +65,7 @@ def adjoint(
     data, sums, spoiled, per_unit, table, row_of, d, copies,
     DTYPE: tl.constexpr, FOURS: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
-    """Adds one tile of sigma(r) g_r, in whole units, to its columns in one of the copies.
+    """Add one tile of sigma(r) g_r, in whole units, to its columns in one of the copies.
 
     sums [tensors, copies, d] int64; spoiled [tensors, d]: NaN where an element is not finite.
     """

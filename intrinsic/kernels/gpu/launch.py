@@ -1,4 +1,4 @@
-"""What a kernel is told about the tensors it serves, so that one launch serves a whole layer.
+"""The tables that tell a kernel of the tensors it serves, so that one launch serves a whole layer.
 
 Tensors stay where they are: a program finds its tensor through a map from programs to rows of a table, and the
 tensor's data through a table of addresses. One flat buffer for all of them would spare the addresses, but W_0 belongs
@@ -19,44 +19,48 @@ import torch
 from torch import Tensor
 
 COLUMNS = 5
-"""Columns of a plan's table: seed, key, n, first program, number of programs."""
+"""The number of columns of a launch's table: seed, key, n, first program, number of programs."""
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class LaunchTable:
+    """The tensors of one launch, and the tensor that each program works on."""
+
     table: Tensor
-    """[tensors, COLUMNS] int64."""
+    """A row for each tensor, [tensors, COLUMNS] int64."""
     row_of: Tensor
-    """[programs] int32: the row that each program works on."""
+    """The row that each program works on, [programs] int32."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One tensor: P(key) has n rows, and so many programs share them."""
+    """One tensor, for which P(key) has n rows."""
 
     key: int
     n: int
     programs: int
+    """The number of programs that share the tensor."""
 
 
 @lru_cache(maxsize=4096)
-def plan(seed: int, tasks: tuple[Task, ...], device: torch.device) -> Plan:
+def launch_table(seed: int, tasks: tuple[Task, ...], device: torch.device) -> LaunchTable:
+    """The table of a launch that serves these tensors, on the device."""
     rows, first = [], 0
     for task in tasks:
         rows.append((signed(seed), signed(task.key), task.n, first, task.programs))
         first += task.programs
     programs = torch.tensor([task.programs for task in tasks])
     row_of = torch.arange(len(rows), dtype=torch.int32).repeat_interleave(programs)
-    return Plan(torch.tensor(rows, dtype=torch.int64).to(device), row_of.to(device))
+    return LaunchTable(torch.tensor(rows, dtype=torch.int64).to(device), row_of.to(device))
 
 
 def signed(word: int) -> int:
-    """The int64 of the same 64 bits."""
+    """The int64 with the same 64 bits."""
     return word - 2**64 if word >= 2**63 else word
 
 
 def addresses(*columns: Sequence[Tensor]) -> Tensor:
-    """Where tensors lie.  Sequences of equal length -> [tensors, columns] int64."""
+    """The addresses of tensors.  Sequences of equal length -> [tensors, columns] int64."""
     rows = tuple(zip(*([tensor.data_ptr() for tensor in column] for column in columns), strict=True))
     return _addresses(rows, columns[0][0].device)
 
@@ -86,5 +90,5 @@ def one(device: torch.device) -> Tensor:
 
 
 def on_device(device: torch.device) -> AbstractContextManager[Any]:
-    """Triton launches on the current device, which need not be the tensors'."""
+    """A block in which the tensors' device is the current one, on which Triton launches."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -1,4 +1,4 @@
-"""How a program holds its tile of elements, and the Walsh-Hadamard transform on it.
+"""The order in which a program holds its tile of elements, and the Walsh-Hadamard transform on it.
 
 A program of 2^W warps works on a tile of 2^R tensors of 128 * 2^W elements: a thread holds 2^R times four
 neighbours. The tensors are separate values in a tuple, so that a stage of the transform between two of them
@@ -25,28 +25,31 @@ import triton.language as tl
 
 @triton.constexpr_function
 def lane_bits(K):
+    """The number of bits of a place that choose the lane."""
     return max(0, min(5, K - 4))
 
 
 @triton.constexpr_function
 def tuple_bits(K, R):
+    """The number of bits of a place that choose the tensor of the tuple."""
     return max(0, min(R, K - 2 - lane_bits(K)))
 
 
 @triton.constexpr_function
 def warp_bits(K, R):
+    """The number of bits of a place that choose the warp."""
     return max(0, K - 2 - lane_bits(K) - tuple_bits(K, R))
 
 
 @triton.constexpr_function
 def spread(K, R, W):
-    """Blocks of a tile that differ in lane or warp; times 2^(R - tuple_bits) in the tuple."""
+    """The number of blocks of a tile that differ in lane or warp; times 2^(R - tuple_bits) in the tuple."""
     return 1 << (5 - lane_bits(K) + W - warp_bits(K, R))
 
 
 @triton.jit
 def column(t, r: tl.constexpr, far: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """Place in its block of each element of tensor r.  -> [128 * 2^W] int32."""
+    """The place in its block of each element of tensor r.  -> [128 * 2^W] int32."""
     low = t % (4 << lane_bits(K))
     inside: tl.constexpr = r % (1 << tuple_bits(K, R))
     if warp_bits(K, R) == 0:
@@ -59,7 +62,7 @@ def column(t, r: tl.constexpr, far: tl.constexpr, K: tl.constexpr, R: tl.constex
 
 @triton.jit
 def block(t, r: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """Which block of the tile each element of tensor r belongs to.  -> [128 * 2^W] int32."""
+    """The block of the tile that each element of tensor r belongs to.  -> [128 * 2^W] int32."""
     of_lane = (t % 128) >> (2 + lane_bits(K))
     of_tuple: tl.constexpr = r >> tuple_bits(K, R)
     of_warp = t >> (7 + warp_bits(K, R))
@@ -68,7 +71,7 @@ def block(t, r: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr)
 
 @triton.jit
 def place(t, r: tl.constexpr, far: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """Place in the tile of each element of tensor r, blocks one after the other; K >= 2.  -> [128 * 2^W] int32."""
+    """The place in the tile of each element of tensor r, blocks one after the other; K >= 2.  -> [128 * 2^W] int32."""
     at = (block(t, r, K, R, W) << K) + column(t, r, far, K, R, W)
     return tl.max_contiguous(tl.multiple_of(at, 4), 4)  # four neighbours a thread: one access of 16 bytes
 
@@ -129,7 +132,7 @@ def _lanes(x, sign, h: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def turn(xs, to_far: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """From near to far order or back: warp_bits change places with bits of the tuple, through shared memory."""
+    """Turn near into far order or back: warp_bits change places with bits of the tuple, through shared memory."""
     B: tl.constexpr = warp_bits(K, R)
     rest: tl.constexpr = 1 << (R - B)
     made = ()
@@ -154,7 +157,7 @@ def turn(xs, to_far: tl.constexpr, K: tl.constexpr, R: tl.constexpr, W: tl.const
 
 @triton.jit
 def stack(xs, bits: tl.constexpr):
-    """2^bits tensors [n] -> one [n, 2^bits]."""
+    """One tensor [n, 2^bits] of 2^bits tensors [n]."""
     for s in tl.static_range(bits):
         out = ()
         for i in tl.static_range(len(xs) // 2):
@@ -183,11 +186,14 @@ def unstack(x, bits: tl.constexpr):
 
 
 LARGEST = 1 << 15
-"""Longest row of the transform, and block of Fastfood, that one program holds."""
+"""The longest row of the transform, and block of Fastfood, that one program holds."""
 
 
 def tile_shape(p: int) -> tuple[int, int, int]:
-    """(K, R, W) for blocks of p = 2 ... 2^15: 32 elements a thread, 64 where the exchange asks for it. Short blocks
-    are many to a thread, each with keys and a norm of its own: there 16."""
+    """The shape (K, R, W) of tiles for blocks of p = 2 ... 2^15.
+
+    32 elements a thread, 64 where the exchange asks for it, 16 for short blocks, of which a thread holds many, each
+    with keys and a norm of its own.
+    """
     K = p.bit_length() - 1
     return K, (2 if K <= 6 else 3 if K <= 13 else 4), {13: 3, 14: 3, 15: 4}.get(K, 2)

@@ -11,11 +11,12 @@ from intrinsic.kernels.gpu.tile import LARGEST, tile_shape
 
 _CHUNK = 512
 _STAGES = 4
-"""A program of `transform_kernels.columns` holds 2^_STAGES rows of _CHUNK neighbours: 64 numbers a thread."""
+"""The most stages that a program of `transform_kernels.columns` applies, to 2^_STAGES rows of _CHUNK neighbours: 64
+numbers a thread."""
 
 
 def fwht_(x: Tensor) -> Tensor:
-    """Walsh-Hadamard transform of each row, in place, not normalised, bit for bit as `reference.fwht`.
+    """Apply the Walsh-Hadamard transform to each row, in place, not normalised, bit for bit as `reference.fwht`.
 
     x [rows, p] float32, contiguous, p a power of two -> x. Above p = 32768 the remaining stages follow, up to four
     a pass over memory.

@@ -1,4 +1,4 @@
-"""The Walsh-Hadamard transform's kernels on a GPU: see `transform`."""
+"""The kernels of the Walsh-Hadamard transform on a GPU: see `transform`."""
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment,untyped-decorator"
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from intrinsic.kernels.gpu.tile import butterflies, hadamard, place
 
 @triton.jit
 def rows(x, count, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
-    """One tile of 2^(7+R+W) elements, whole rows; `count`, a multiple of 4, elements exist."""
+    """Transform one tile of 2^(7+R+W) elements, whole rows; `count`, a multiple of 4, elements exist."""
     t = tl.arange(0, 128 << W)
     start = tl.program_id(0).to(tl.int64) << (7 + R + W)
     left = tl.multiple_of(tl.minimum(count - start, 128 << (R + W)).to(tl.int32), 4)
@@ -27,7 +27,7 @@ def rows(x, count, K: tl.constexpr, R: tl.constexpr, W: tl.constexpr):
 
 @triton.jit
 def columns(x, H: tl.constexpr, S: tl.constexpr, CHUNK: tl.constexpr):
-    """Stages 2^H, ... 2^(H+S-1) on CHUNK neighbouring columns of a matrix [2^S, 2^H]; CHUNK divides 2^H."""
+    """Apply stages 2^H, ... 2^(H+S-1) to CHUNK neighbouring columns of a matrix [2^S, 2^H]; CHUNK divides 2^H."""
     chunks: tl.constexpr = (1 << H) // CHUNK
     program = tl.program_id(0).to(tl.int64)
     at = x + ((program // chunks) << (H + S)) + (program % chunks) * CHUNK + tl.arange(0, CHUNK)

@@ -20,14 +20,14 @@ from intrinsic.kernels.gpu.transform import fwht_
 from intrinsic.kernels.reference import block_size
 
 SLICE = 1 << 22
-"""Elements made at a time, if a block is not longer."""
+"""The elements made at a time, if a block is not longer."""
 TILE = 1024
-"""Elements a program of `write_parts` makes."""
+"""The elements that a program of `write_parts` makes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """B, G, S (block's scale included) and pi of some blocks, each [blocks, p]."""
+    """The matrices B, G, S (block's scale included) and pi of some blocks, each [blocks, p]."""
 
     sign: Tensor
     gauss: Tensor
@@ -36,7 +36,7 @@ class Parts:
 
 
 def _slices(seed: int, key: int, d: int, n: int, device: torch.device) -> Iterator[tuple[int, Parts]]:
-    """(first element, parts) of one slice of blocks after the other."""
+    """Pairs (first element, parts) of one slice of blocks after the other."""
     p = block_size(d)
     blocks = -(-n // p)
     step = max(1, SLICE // p)
@@ -45,7 +45,7 @@ def _slices(seed: int, key: int, d: int, n: int, device: torch.device) -> Iterat
 
 
 def _parts(seed: int, key: int, d: int, blocks: tuple[int, int], device: torch.device) -> Parts:
-    """blocks: the first, and how many."""
+    """The parts of some blocks; blocks: the first, and how many."""
     p = block_size(d)
     first, many = blocks
     words = torch.empty(many, p, dtype=torch.int32, device=device)

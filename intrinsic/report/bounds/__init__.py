@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intrinsic.report.bounds.rows import Material, Row
+from intrinsic.report.bounds.rows import BoundRow, Material
 from intrinsic.store.disk import write_files
 
-__all__ = ["Material", "Row", "contents", "write_bounds"]
+__all__ = ["BoundRow", "Material", "contents", "write_bounds"]
 
 
-def contents(material: Material, rows: list[Row]) -> dict[str, str | bytes]:
-    """File name -> content. The same material gives the same bytes."""
+def contents(material: Material, rows: list[BoundRow]) -> dict[str, str | bytes]:
+    """The files, by name. The same material gives the same bytes."""
     from intrinsic.report.bounds.figure import render
     from intrinsic.report.bounds.tables import latex, markdown, table_csv, table_json
 
@@ -30,6 +30,9 @@ def contents(material: Material, rows: list[Row]) -> dict[str, str | bytes]:
     }
 
 
-def write_bounds(material: Material, rows: list[Row], folder: Path) -> list[Path]:
-    """Write the files into `folder`, each whole or not at all, and name them. Raises StoreError where it cannot."""
+def write_bounds(material: Material, rows: list[BoundRow], folder: Path) -> list[Path]:
+    """Write the files into `folder`, each whole or not at all, and name them.
+
+    Raises StoreError where the folder cannot be written.
+    """
     return write_files(folder, contents(material, rows))

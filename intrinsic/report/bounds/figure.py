@@ -13,19 +13,21 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 
 from intrinsic.report import words
 from intrinsic.report.bounds.price import WIDTHS, bits_words
-from intrinsic.report.bounds.rows import EVALUATION, SQRT, TAIL, TEST_SET, THEOREM1, TRAINING, Material, Row
+from intrinsic.report.bounds.rows import EVALUATION, SQRT, TAIL, TEST_SET, THEOREM1, TRAINING, BoundRow, Material
 from intrinsic.report.bounds.verdict import majority_error
-from intrinsic.report.labels import spread
+from intrinsic.report.labels import page_of, spread
 from intrinsic.report.shown import tick_labels
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, saved, style
 
 SIZE = (4.6, 3.1)
+"""Width and height in inches."""
 AXES = (0.115, 0.13, 0.565, 0.75)
-"""Left, foot, width and height: what is left on the right holds the curves' names."""
+"""Place of the axes: left, foot, width and height as shares of the page. The curves' names stand to their right."""
 COLOURS = dict(zip(WIDTHS, (BLUE, GREEN, ORANGE, RED), strict=True))
 MARKERS = dict(zip(WIDTHS, "osD^", strict=True))
+"""Shape of the marks, by bits a coordinate, as COLOURS their colour."""
 LEAST_SHOWN = 1e-4
-"""An error of 0 has no place on a logarithmic scale: it is drawn at the foot."""
+"""The least error that is drawn: an error of 0, which a logarithmic scale lacks, is drawn there."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,20 @@ class Curve:
     """A series over d, and how it is drawn."""
 
     label: str
-    """Empty: it stands without a name beside one of its colour."""
+    """The name beside the axes; empty where another curve of the same colour is named."""
     points: tuple[tuple[int, float], ...]
+    """Dimension and value, by ascending dimension."""
     look: dict[str, Any]
+    """Keyword arguments of `Axes.plot`."""
 
 
-def render(material: Material, rows: Sequence[Row]) -> dict[str, bytes]:
-    """{"bounds.png": ..., "bounds.pdf": ...}: the same figure twice."""
+def render(material: Material, rows: Sequence[BoundRow]) -> dict[str, bytes]:
+    """The figure as two files: {"bounds.png": ..., "bounds.pdf": ...}."""
     with style():
         return saved(draw(material, rows), "bounds")
 
 
-def draw(material: Material, rows: Sequence[Row]) -> Figure:
+def draw(material: Material, rows: Sequence[BoundRow]) -> Figure:
     """The figure as a matplotlib object; draw and save it inside `style()`."""
     figure = Figure(figsize=SIZE)
     FigureCanvasAgg(figure)
@@ -62,10 +66,10 @@ def draw(material: Material, rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def curves(rows: Sequence[Row], majority: float | None) -> list[Curve]:
-    """Theorem 1 and the binomial tail at every width, what was seen on both splits, and what is no bound.
+def curves(rows: Sequence[BoundRow], majority: float | None) -> list[Curve]:
+    """The curves: Theorem 1 and the binomial tail at every width, what was seen on both splits, and what is no bound.
 
-    Above the majority class's error a bound says less than counting labels does.
+    majority: the error of always answering the commonest class. A bound above it says less than counting labels.
     """
     found = []
     for width in WIDTHS:
@@ -91,7 +95,7 @@ def curves(rows: Sequence[Row], majority: float | None) -> list[Curve]:
     return [curve for curve in found if curve.points]
 
 
-def _curve(rows: Sequence[Row], label: str, look: dict[str, Any], which: tuple[str, int | None, str]) -> Curve:
+def _curve(rows: Sequence[BoundRow], label: str, look: dict[str, Any], which: tuple[str, int | None, str]) -> Curve:
     name, width, kind = which
     mine = [r for r in rows if r.name == name and r.kind == kind and width in (None, r.width)]
     points = [(r.d, max(r.value, LEAST_SHOWN)) for r in mine if r.d is not None]
@@ -108,11 +112,11 @@ def _frame(axes: Axes, shown: Sequence[Curve]) -> None:
     axes.set_ylim(max(min(values), LEAST_SHOWN) / 1.3, max(values) * 1.3)
     axes.set_xlabel("subspace dimension d", color=INK, labelpad=2)
     axes.set_ylabel("error, and bounds on it", color=INK, labelpad=2)
-    scale = 72 / axes.figure.dpi
+    page = page_of(axes)
     labelled = tick_labels(
         dims,
         None,
-        at=lambda d: float(axes.transData.transform([(d, 1.0)])[0][0] * scale),
+        at=lambda d: page.at((d, 1.0))[0],
         width=lambda d: SMALL * (0.64 * len(str(d)) + 0.45),
     )
     axes.xaxis.set_major_locator(FixedLocator(labelled))
@@ -127,7 +131,7 @@ def _frame(axes: Axes, shown: Sequence[Curve]) -> None:
 
 
 def _vacuous(axes: Axes) -> None:
-    """From 1 on a bound says nothing."""
+    """The region from 1 on, where a bound says nothing."""
     top = axes.get_ylim()[1]
     axes.axhspan(1, top, color="#f0f0f0", linewidth=0, zorder=0)
     axes.text(axes.get_xlim()[0] * 1.02, top / 1.04, "vacuous", va="top", color=GREY, fontsize=SMALL - 0.5)
@@ -135,12 +139,11 @@ def _vacuous(axes: Axes) -> None:
 
 def _names(axes: Axes, shown: Sequence[Curve]) -> None:
     """Each curve's name beside the axes, moved apart where they would touch, a line from it to the curve's end."""
-    scale = 72 / axes.figure.dpi
-    foot = float(axes.get_window_extent().y0 * scale)
-    height = float(axes.get_window_extent().height * scale)
+    page = page_of(axes)
+    foot, height = page.room[1], page.room[3] - page.room[1]
     leader: dict[str, Any] = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)}
     named = [curve for curve in shown if curve.label]
-    wanted = [float(axes.transData.transform([curve.points[-1]])[0][1] * scale) - foot for curve in named]
+    wanted = [page.at(curve.points[-1])[1] - foot for curve in named]
     for curve, at, to in zip(named, wanted, spread(wanted, 1.3 * SMALL, height), strict=True):
         end = axes.transAxes.inverted().transform(axes.transData.transform([curve.points[-1]]))[0][0]
         axes.annotate(

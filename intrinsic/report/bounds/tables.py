@@ -19,22 +19,25 @@ from intrinsic.report.bounds.rows import (
     TEST_SET,
     THEOREM1,
     TRAINING,
+    BoundRow,
     Material,
-    Row,
     at,
     function_of,
     representatives,
 )
 from intrinsic.report.bounds.verdict import assumptions, best, findings, majority_error, verdict
-from intrinsic.report.tables import LATEX, MARKDOWN, one_line
+from intrinsic.report.escape import for_latex, for_markdown, markdown_facts, markdown_table
 
 SCHEMA_VERSION = 1
+"""Version of bounds.json."""
 COLUMNS = ("name", "kind", "d", "width", "bits", "errors", "samples", "value", "verdict")
+"""Columns of bounds.csv."""
 HEADER = ("d", "evaluation error", "test set", *map(bits_words, WIDTHS), SQRT)
+"""Columns of the table by dimension; those named by bits hold Theorem 1."""
 
 
-def by_dimension(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """HEADER's columns: Theorem 1 at every width, beside the evaluation split and what papers quote."""
+def by_dimension(rows: Sequence[BoundRow]) -> list[tuple[str, ...]]:
+    """The table by dimension, with the columns HEADER: Theorem 1 at every width between other numbers."""
     return [
         (
             str(d),
@@ -47,26 +50,26 @@ def by_dimension(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     ]
 
 
-def all_bounds(rows: Sequence[Row], d: int) -> list[tuple[str, ...]]:
-    """At one dimension: a bound's name, and its value at every width."""
+def all_bounds(rows: Sequence[BoundRow], d: int) -> list[tuple[str, ...]]:
+    """The table of all bounds at dimension d: a bound's name, and its value at every width."""
     names = (TRAINING, *BOUNDS, COMPARISON)
     return [(name, *(_cell(at(rows, name, d, width)) for width in WIDTHS)) for name in names if at(rows, name, d)]
 
 
-def dimensions_of(rows: Sequence[Row]) -> list[int]:
-    """Of the measurement; a certificate may have one of its own."""
+def dimensions_of(rows: Sequence[BoundRow]) -> list[int]:
+    """The measurement's dimensions, ascending; that of a certificate, which may be another, is left out."""
     return sorted({row.d for row in rows if row.d is not None and row.kind != "claimed"})
 
 
-def chosen_dimension(result: MeasureResult, rows: Sequence[Row]) -> int | None:
-    """d90 where it was found and has rows, else that of the least bound, else the largest."""
+def chosen_dimension(result: MeasureResult, rows: Sequence[BoundRow]) -> int | None:
+    """The dimension whose bounds are all shown: d90 if it has rows, else that of the least bound, else the largest."""
     dims = dimensions_of(rows)
     least = best(rows)
     return result.result.d90 if result.result.d90 in dims else least.d if least else max(dims, default=None)
 
 
 def ledger(material: Material, d: int) -> list[tuple[str, str]]:
-    """What is paid for at one dimension: the code at every width, then what the evaluation split chose."""
+    """Names and values of what is paid for at dimension d: the code at every width, then the choices by evaluation."""
     trial = next(t for t in representatives(material.result) if t.d == d)
     function = function_of(material, trial)
     if function is None:
@@ -84,11 +87,13 @@ def _bits(count: float) -> str:
 
 
 def title(result: MeasureResult) -> str:
+    """The title: what the bounds are of."""
     spec = result.run.spec
     return f"Bounds for {words.model(spec)} on {words.task(spec)}, {words.method_settings(spec)}"
 
 
-def facts(material: Material, rows: Sequence[Row]) -> list[tuple[str, str]]:
+def facts(material: Material, rows: Sequence[BoundRow]) -> list[tuple[str, str]]:
+    """Names and values of what the bounds rest on."""
     outcome, majority = material.result.result, majority_error(material.result)
     d = chosen_dimension(material.result, rows)
     return [
@@ -99,12 +104,12 @@ def facts(material: Material, rows: Sequence[Row]) -> list[tuple[str, str]]:
     ]
 
 
-def markdown(material: Material, rows: Sequence[Row]) -> str:
-    """bounds.md, whole."""
+def markdown(material: Material, rows: Sequence[BoundRow]) -> str:
+    """The text of bounds.md."""
     d = chosen_dimension(material.result, rows)
-    lines = [f"# {_md(title(material.result))}", ""]
-    lines += [f"{_md(told)}\n" for told in findings(material, rows)]
-    lines += ["| | |", "|---|---|", *(f"| {_md(a)} | {_md(b)} |" for a, b in facts(material, rows)), ""]
+    lines = [f"# {for_markdown(title(material.result))}", ""]
+    lines += [f"{for_markdown(told)}\n" for told in findings(material, rows)]
+    lines += [*markdown_facts(facts(material, rows)), ""]
     lines += ["![Bounds against the subspace dimension](bounds.png)", ""]
     lines += [
         "## By dimension",
@@ -112,22 +117,23 @@ def markdown(material: Material, rows: Sequence[Row]) -> str:
         "Theorem 1 with every bit paid, at 1 to 32 bits a coordinate. ≥: the least it could be,",
     ]
     lines += [f"training errors not counted. 1 and more says nothing. {SQRT} is not a bound.", ""]
-    lines += _md_table(HEADER, by_dimension(rows))
+    lines += [*markdown_table(HEADER, by_dimension(rows)), ""]
     if d is not None and all_bounds(rows, d):
         lines += [f"## Every bound at d = {d}", ""]
-        lines += _md_table(("bound", *HEADER[3:-1]), all_bounds(rows, d))
+        lines += [*markdown_table(("bound", *HEADER[3:-1]), all_bounds(rows, d)), ""]
         lines += [f"{COMPARISON}: charges less than a prefix code costs, for comparison only.", ""]
-    lines += ["## What has to be true", "", *(f"- {_md(told)}" for told in assumptions(material)), ""]
+    lines += ["## What has to be true", "", *(f"- {for_markdown(told)}" for told in assumptions(material)), ""]
     return "\n".join(lines)
 
 
-def latex(material: Material, rows: Sequence[Row]) -> str:
-    """bounds.tex, one table; needs booktabs."""
+def latex(material: Material, rows: Sequence[BoundRow]) -> str:
+    """The text of bounds.tex: one table, which needs booktabs."""
     spec, outcome = material.result.run.spec, material.result.result
     widths = " & ".join(bits_words(width).replace(" ", r"\,") for width in WIDTHS)
-    body = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in by_dimension(rows)]
+    body = [" & ".join(for_latex(cell) for cell in row) + r" \\" for row in by_dimension(rows)]
+    model, task = for_latex(words.model(spec)), for_latex(words.task(spec))
     caption = (
-        rf"Bounds on the error of {_tex(words.model(spec))} on {_tex(words.task(spec))} by subspace dimension $d$ "
+        rf"Bounds on the error of {model} on {task} by subspace dimension $d$ "
         rf"($m = {outcome.num_train}$, $\delta = {material.delta:g}$): the evaluation split's, and Theorem 1 with "
         r"every bit paid at 1 to 32 bits a coordinate. $\ge$: training errors not counted, the least it could be. "
         r"Values of 1 and more are vacuous; $\sqrt{d/m}$ is not a bound."
@@ -152,8 +158,8 @@ def latex(material: Material, rows: Sequence[Row]) -> str:
     )
 
 
-def table_csv(result: MeasureResult, rows: Sequence[Row]) -> str:
-    """bounds.csv: COLUMNS, one row a number, at full precision."""
+def table_csv(result: MeasureResult, rows: Sequence[BoundRow]) -> str:
+    """The text of bounds.csv, with the columns COLUMNS: one row a number, at full precision."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -161,8 +167,8 @@ def table_csv(result: MeasureResult, rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def table_json(material: Material, rows: Sequence[Row]) -> str:
-    """bounds.json: the rows, what they rest on, and what has to be true."""
+def table_json(material: Material, rows: Sequence[BoundRow]) -> str:
+    """The text of bounds.json: the rows, what they rest on, and what has to be true."""
     majority = majority_error(material.result)
     record = {
         "schema_version": SCHEMA_VERSION,
@@ -176,24 +182,11 @@ def table_json(material: Material, rows: Sequence[Row]) -> str:
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _written(row: Row, majority: float | None) -> dict[str, object]:
+def _written(row: BoundRow, majority: float | None) -> dict[str, object]:
     return {**asdict(row), "verdict": verdict(row, majority)}
 
 
-def _cell(row: Row | None) -> str:
+def _cell(row: BoundRow | None) -> str:
     if row is None:
         return words.DASH
     return f"{'≥ ' if row.kind == 'floor' else ''}{row.value:.4f}"
-
-
-def _md_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(map(_md, header))} |", "|---" + "|---:" * (len(header) - 1) + "|"]
-    return [*lines, *(f"| {' | '.join(map(_md, row))} |" for row in body), ""]
-
-
-def _md(text: str) -> str:
-    return "".join(MARKDOWN.get(c, c) for c in one_line(text))
-
-
-def _tex(text: str) -> str:
-    return "".join(LATEX.get(c, c) for c in one_line(text))

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from intrinsic.records import MeasureResult
 from intrinsic.report import words
 from intrinsic.report.bounds.price import FLOAT32, bits_words
-from intrinsic.report.bounds.rows import TEST_SET, Material, Row, function_of, representatives
+from intrinsic.report.bounds.rows import TEST_SET, BoundRow, Material, function_of, representatives
 
 
 def majority_error(result: MeasureResult) -> float | None:
-    """Error of the best constant answer; None where the metric is not accuracy."""
+    """The error of the best constant answer; None where the metric is not accuracy."""
     return 1 - result.result.chance if result.result.metric == "accuracy" else None
 
 
-def verdict(row: Row, majority: float | None) -> str:
-    """vacuous (1 and more), worse than the majority class, or nothing to add."""
+def verdict(row: BoundRow, majority: float | None) -> str:
+    """The verdict on a row: vacuous (1 and more), worse than the majority class, not a bound, or empty."""
     if row.kind == "not a bound":
         return "not a bound"
     if row.kind == "observed":
@@ -26,13 +26,13 @@ def verdict(row: Row, majority: float | None) -> str:
     return "worse than the majority class" if majority is not None and row.value >= majority else ""
 
 
-def best(rows: Sequence[Row]) -> Row | None:
-    """The least bound from training data."""
+def best(rows: Sequence[BoundRow]) -> BoundRow | None:
+    """The least bound from training data; None where there is none."""
     return min((r for r in rows if r.kind == "bound" and r.name != TEST_SET), key=lambda r: r.value, default=None)
 
 
-def findings(material: Material, rows: Sequence[Row]) -> list[str]:
-    """The outcome in sentences, plainest first."""
+def findings(material: Material, rows: Sequence[BoundRow]) -> list[str]:
+    """The outcome in sentences, the most important ones first."""
     result, majority = material.result, majority_error(material.result)
     told = [*_trained(rows, majority), *_stored(rows, majority), *_tested(rows), *_shuffled(rows, majority)]
     told += [
@@ -59,7 +59,7 @@ def findings(material: Material, rows: Sequence[Row]) -> list[str]:
     return told
 
 
-def _trained(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
+def _trained(rows: Sequence[BoundRow], majority: float | None) -> Iterator[str]:
     least = best(rows)
     if least is None:
         return
@@ -68,7 +68,7 @@ def _trained(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
     yield f"With every choice paid {what}{': ' + said if said else ''}."
 
 
-def _stored(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
+def _stored(rows: Sequence[BoundRow], majority: float | None) -> Iterator[str]:
     mine = [r for r in rows if r.width == FLOAT32 and r.kind in ("bound", "floor") and r.name != TEST_SET]
     least = min(mine, key=lambda r: r.value, default=None)
     if least is not None and verdict(least, majority):
@@ -80,14 +80,14 @@ def _stored(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
         yield f"As stored, in float32, the least bound from training data is {least.value:.4f} (d = {least.d})."
 
 
-def _tested(rows: Sequence[Row]) -> Iterator[str]:
+def _tested(rows: Sequence[BoundRow]) -> Iterator[str]:
     tested = [r for r in rows if r.name == TEST_SET]
     if tested:
         least = min(tested, key=lambda r: r.value)
         yield f"For reference, the evaluation split alone bounds the error by {least.value:.4f} (d = {least.d})."
 
 
-def _shuffled(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
+def _shuffled(rows: Sequence[BoundRow], majority: float | None) -> Iterator[str]:
     mine = [r for r in rows if r.kind == "shuffled"]
     if not mine or majority is None:
         return
@@ -100,27 +100,27 @@ def _shuffled(rows: Sequence[Row], majority: float | None) -> Iterator[str]:
     )
 
 
-def _place(row: Row) -> str:
+def _place(row: BoundRow) -> str:
     return f"d = {row.d}, {bits_words(row.width or 0)} a coordinate"
 
 
 def assumptions(material: Material) -> list[str]:
-    """What has to be true for the bounds; nothing here can be checked from the record."""
+    """Sentences that say what has to be true for the bounds; a record alone can prove none of them."""
     result = material.result
     spec, outcome = result.run.spec, result.result
     return [
-        f"Each bound holds with probability {1 - material.delta:g} over the draw of its sample, alone: bounds from two "
-        "samples hold together with twice the delta.",
+        f"Each bound by itself holds with probability {1 - material.delta:g} over the draw of its sample. A bound from "
+        "training data and one from the evaluation split hold together except with probability 2 delta.",
         f"The {words.count(outcome.num_train)} training examples are independent draws from the distribution that the "
-        "bound speaks of. Examples that share sentences, authors or images are fewer draws than they seem.",
+        "bound speaks of. Examples that share sentences, authors or images are not independent.",
         f"The {words.count(outcome.num_eval)} evaluation examples are independent draws too, and took part in nothing "
         "but the choices that are paid for.",
         _origin(spec.model.name),
         "The settings of the run (task, model, method, training, grid, root seed) were fixed before the data were "
-        "seen; d, the seed's index and the bits a coordinate are paid for. Who tried k runs owes log2 k bits more.",
-        "1, 4 and 16 bits are of the network with its coordinates rounded to that many bits, after training; the "
-        "trained network itself is stored in float32 and costs 32 bits a coordinate.",
-        "sqrt(d/m) is how Theorem 1 is usually quoted. It hides constants, bits and delta, and bounds nothing.",
+        "seen; d, the seed's index and the bits a coordinate are paid for. Whoever tried k runs must add log2 k bits.",
+        "At 1, 4 and 16 bits the bounds are on the network with its coordinates rounded to that many bits after "
+        "training; the trained network itself is stored in float32 and costs 32 bits a coordinate.",
+        "sqrt(d/m) is how Theorem 1 is usually quoted. It leaves out constants, bits and delta, and bounds nothing.",
     ]
 
 

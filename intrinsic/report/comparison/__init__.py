@@ -16,7 +16,7 @@ __all__ = ["contents", "write_comparison"]
 
 
 def contents(result: CompareResult) -> dict[str, str | bytes]:
-    """File name -> content. The same record gives the same bytes."""
+    """The files, by name. The same record gives the same bytes."""
     from intrinsic.report.comparison.pareto import render
     from intrinsic.report.comparison.tables import csv_table, latex, markdown, smallest_csv
 
@@ -30,5 +30,8 @@ def contents(result: CompareResult) -> dict[str, str | bytes]:
 
 
 def write_comparison(result: CompareResult, folder: Path) -> list[Path]:
-    """Write the files into `folder`, each whole or not at all, and name them; StoreError where that cannot be."""
+    """Write the files into `folder`, each whole or not at all, and name them.
+
+    Raises StoreError where the folder cannot be written.
+    """
     return write_files(folder, contents(result))

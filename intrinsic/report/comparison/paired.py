@@ -26,6 +26,7 @@ from scipy.stats import t as student_t
 from intrinsic.records import CompareResult, CompareRow
 
 LEVEL = 0.95
+"""Confidence of the intervals."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Paired:
     """The mean of a method's paired differences."""
 
     mean: float
+    """Their mean: in the score's unit, or the loss's."""
     half: float | None
     """Half its interval; None where no method has two shared seeds."""
 
 
 def against_full(result: CompareResult) -> list[Paired | None]:
-    """Score less full fine-tuning's, a row each; None for full itself and where no seed is shared.
+    """The differences of score to full fine-tuning, one for each row; None for full itself and where no seed is shared.
 
     Records that did not keep the seeds of their scores tell them only for rows in which no trial failed.
     """
@@ -53,7 +55,7 @@ def against_full(result: CompareResult) -> list[Paired | None]:
 
 
 def gaps(result: CompareResult) -> list[Paired | None]:
-    """The optimisation gap, a row each; for full fine-tuning, and in records of means alone, without its interval."""
+    """The optimisation gaps, one for each row; without interval for full fine-tuning and in records of means alone."""
     rows = result.result.rows
     found = _paired([() if row.label == "full" else row.gaps for row in rows])
     return [

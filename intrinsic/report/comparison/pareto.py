@@ -9,10 +9,8 @@ covers no mark, no bar and no other size, and else is left to the tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -25,54 +23,55 @@ from intrinsic.records import CompareResult, CompareRow
 from intrinsic.report import words
 from intrinsic.report.comparison.paired import LEVEL
 from intrinsic.report.comparison.tables import short_labels, title
-from intrinsic.report.labels import Place, best_place, covered, spread
+from intrinsic.report.labels import Page, Place, best_place, covered, joined, page_of, spread
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, saved, style
 
 SIZE = (6.9, 3.6)
-"""Inches: a page's width."""
+"""Width and height in inches; the width of a page."""
 LEFT, FOOT, HEIGHT = 0.075, 0.12, 0.75
-"""Of the figure: where the axes stand; their width leaves room for the names."""
+"""Place of the axes, as shares of the figure; their width leaves room for the names."""
 SKY = "#56B4E9"
 LOOKS = [(colour, marker) for marker in "os^Dv" for colour in (BLUE, RED, GREEN, PURPLE, ORANGE, SKY)]
-"""Colour and shape: no two methods share both; neighbours in the list differ in colour for every kind of sight."""
+"""Colours and shapes of marks: no two are alike, and neighbours differ in colour to colour-blind readers too."""
 ROOM_FOR_NAME = 16.0
-"""Points between the axes and the figure's edge beside the longest name."""
+"""Room between the axes and the figure's edge besides the longest name, in points."""
 LEADER = {"arrowstyle": "-", "linewidth": 0.5, "linestyle": ":", "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 3}
 """The line from a mark to its name."""
 NEAR = 0.5
-"""Chance is drawn where it lies no further below the scores than this share of their range; else it is only named."""
+"""The share of the scores' range by which chance may lie outside of it to be drawn; else it is only named."""
 MANY, FEW = 300.0, 6.0
-"""From the fewest parameters to the most: from MANY times on powers of ten are enough on the axis, up to FEW not even
-1, 2, 5 are."""
+"""Ratios of the most parameters to the fewest: above MANY the axis names powers of ten, above FEW these times 1, 2, 5,
+else more numbers between them."""
 CLEAR = 1.0
-"""Points that a size keeps away from marks, bars and other sizes."""
+"""Distance of a size from marks, bars and other sizes, in points."""
 LEVEL_ROOM = 34.0
-"""Points across that `target` or `chance` takes."""
+"""Width of the words `target` and `chance`, in points."""
 SIZE_LABEL = "size"
-"""How the texts that are sizes can be told from the others."""
+"""The `gid` of the texts that are sizes, by which they can be told from the others."""
 Look = tuple[str, str]
+"""Colour and shape of a mark."""
 
 
 def render(result: CompareResult) -> dict[str, bytes]:
-    """{"pareto.png": ..., "pareto.pdf": ...}: the same figure twice."""
+    """The figure as two files: {"pareto.png": ..., "pareto.pdf": ...}."""
     with style():
         return saved(draw(result), "pareto")
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn of a comparison."""
+    """What is drawn of a comparison, worked out once from its record."""
 
     result: CompareResult
 
     @cached_property
     def full(self) -> CompareRow | None:
-        """Full fine-tuning, if it has a score."""
+        """The row of full fine-tuning; None where it has no score."""
         return next((row for row in self.result.result.rows if row.label == "full" and row.mean is not None), None)
 
     @cached_property
     def groups(self) -> dict[str, list[CompareRow]]:
-        """The others' rows by the name that the figure gives them, in the order of their parameters."""
+        """The rows of the other methods, by ascending parameters, under the name that the figure gives the method."""
         short = short_labels(self.result)
         groups: dict[str, list[CompareRow]] = {}
         for row in self.result.result.rows:
@@ -82,12 +81,12 @@ class Marks:
 
     @property
     def rows(self) -> list[CompareRow]:
-        """Every row but full's."""
+        """Every row in `groups`."""
         return [row for rows in self.groups.values() for row in rows]
 
     @property
     def looks(self) -> list[Look]:
-        """One a group. Colours follow the heights of the names, so that those of neighbours differ."""
+        """The look of each group. Colours follow the heights of the names, so that those of neighbours differ."""
         order = sorted(self.groups, key=lambda name: -_at(self.groups[name][-1])[1])
         return [LOOKS[order.index(name) % len(LOOKS)] for name in self.groups]
 
@@ -101,7 +100,7 @@ class Marks:
 
     @cached_property
     def range(self) -> tuple[float, float]:
-        """The lowest and highest end of a bar; the target lies between them or is one."""
+        """The lowest and the highest score that is drawn: ends of bars, and the target."""
         drawn = [*self.rows, *([] if self.full is None else [self.full])]
         ends = [_at(row)[1] + side * self.half(row) for row in drawn for side in (-1, 1)]
         target = self.result.result.target
@@ -110,6 +109,7 @@ class Marks:
 
     @property
     def chance_is_near(self) -> bool:
+        """Whether chance lies near enough to the scores to be drawn: see NEAR."""
         low, high = self.range
         return low - NEAR * (high - low) <= self.result.result.chance <= high + NEAR * (high - low)
 
@@ -177,7 +177,10 @@ def _frame(axes: Axes, marks: Marks) -> None:
 
 
 def _count_axis(axes: Axes, ratio: float) -> None:
-    """Powers of ten are named where the counts span many; else enough numbers between them."""
+    """The numbers on the axis of parameters: powers of ten where the counts span many, else numbers between them too.
+
+    ratio: the largest count over the smallest.
+    """
     wide = ratio > MANY
     axes.xaxis.set_major_locator(
         LogLocator(10, subs=(1.0,) if wide else (1.0, 2.0, 5.0) if ratio > FEW else (1.0, 1.5, 2, 3, 4, 6))
@@ -215,15 +218,15 @@ def _method(axes: Axes, marks: Marks, rows: list[CompareRow], look: dict[str, An
 
 def _names(axes: Axes, marks: Marks) -> None:
     """Each method's name at the right edge, near the height of its largest size, a thin line leading to it."""
-    points = _points(axes)
-    room = points.room
+    page = page_of(axes)
+    room = page.room
     named = [
         (name, _at(rows[-1]), colour, marker)
         for (name, rows), (colour, marker) in zip(marks.groups.items(), marks.looks, strict=True)
     ]
     if marks.full is not None:
         named.append((_full_name(marks.full), (axes.get_xlim()[1], _at(marks.full)[1]), INK, ""))
-    ends = [points.at(place) for _, place, _, _ in named]
+    ends = [page.at(place) for _, place, _, _ in named]
     heights = spread([y - room[1] for _, y in ends], SMALL * 1.35, room[3] - room[1])
     for (name, place, colour, marker), (x, y), height in zip(named, ends, heights, strict=True):
         axes.annotate(
@@ -242,38 +245,19 @@ def _names(axes: Axes, marks: Marks) -> None:
             axes.plot(*spot, marker, color=colour, markersize=3.2, transform=axes.transAxes, clip_on=False)
 
 
-@dataclass(frozen=True)
-class _Points:
-    """Places in points instead of data."""
-
-    axes: Axes
-    scale: float
-    room: tuple[float, float, float, float]
-
-    def at(self, place: tuple[float, float]) -> tuple[float, float]:
-        x, y = self.axes.transData.transform(place)
-        return float(x) * self.scale, float(y) * self.scale
-
-
-def _points(axes: Axes) -> _Points:
-    scale = 72 / axes.figure.dpi
-    left, foot, right, top = (float(edge) * scale for edge in axes.get_window_extent().extents)
-    return _Points(axes, scale, (left, foot, right, top))
-
-
 def _sizes(axes: Axes, marks: Marks) -> None:
     """Sizes beside the marks of methods that have several; one that finds no room is left to the tables."""
-    points = _points(axes)
-    room = points.room
-    taken = sorted({spot for row in marks.rows for spot in _inked(points, marks, row)})
-    lines = [[points.at(_at(row)) for row in rows] for rows in marks.groups.values()]
+    page = page_of(axes)
+    room = page.room
+    taken = sorted({spot for row in marks.rows for spot in _inked(page, marks, row)})
+    lines = [[page.at(_at(row)) for row in rows] for rows in marks.groups.values()]
     if marks.full is not None:
-        height = points.at(_at(marks.full))[1]
+        height = page.at(_at(marks.full))[1]
         lines.append([(room[0], height), (room[2], height)])
-    crossed = sorted({spot for line in lines for spot in _joined(line)})
+    crossed = sorted({spot for line in lines for spot in joined(line)})
     for rows, (colour, _) in zip(marks.groups.values(), marks.looks, strict=True):
         for row in rows if len(rows) > 1 else ():
-            x, y = points.at(_at(row))
+            x, y = page.at(_at(row))
             text, size = str(row.size), (0.6 * SMALL * len(str(row.size)), SMALL - 1.0)
             wide, high = size[0] + 14, size[1] + 10
             near = (max(room[0], x - wide), max(room[1], y - high), min(room[2], x + wide), min(room[3], y + high))
@@ -285,19 +269,10 @@ def _sizes(axes: Axes, marks: Marks) -> None:
             taken += [(place[0] + size[0] * i / 4, place[1] + size[1] * j / 2) for i in range(5) for j in range(3)]
 
 
-def _inked(points: _Points, marks: Marks, row: CompareRow) -> list[Place]:
+def _inked(page: Page, marks: Marks, row: CompareRow) -> list[Place]:
     """The row's mark, edge by edge, and its bar, a point every other point."""
     x, mean = _at(row)
-    mark = points.at((x, mean))
-    low, high = (points.at((x, mean + side * marks.half(row))) for side in (-1, 1))
-    bar = _joined([low, high]) + [(end[0] + side, end[1]) for end in (low, high) for side in (-1.5, 1.5)]
+    mark = page.at((x, mean))
+    low, high = (page.at((x, mean + side * marks.half(row))) for side in (-1, 1))
+    bar = joined([low, high]) + [(end[0] + side, end[1]) for end in (low, high) for side in (-1.5, 1.5)]
     return [*bar, *((mark[0] + i, mark[1] + j) for i in (-2.1, 0, 2.1) for j in (-2.1, 0, 2.1))]
-
-
-def _joined(spots: Sequence[Place]) -> list[Place]:
-    """Points along the lines from each to the next, every other point of length or closer."""
-    found = list(spots)
-    for (x0, y0), (x1, y1) in pairwise(spots):
-        parts = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / 2))
-        found += [(x0 + (x1 - x0) * k / parts, y0 + (y1 - y0) * k / parts) for k in range(1, parts)]
-    return found

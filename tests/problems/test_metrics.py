@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from intrinsic.tasks.metrics import METRICS, RANGES, constant_score, evaluate, exact_match
+from intrinsic.problems import METRICS, PROBLEMS
+from intrinsic.problems.metrics import evaluate, exact_match
 
 binary = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
 
@@ -55,7 +56,11 @@ def test_correlations_by_their_formulas(pairs: list[tuple[int, int]]) -> None:
     assert METRICS["mse"](predictions, labels) == pytest.approx(sum((a - b) ** 2 for a, b in pairs) / len(pairs))
 
 
-@pytest.mark.parametrize("name", sorted(METRICS))
+PLAIN = sorted(name for name in METRICS if not METRICS[name].grouped)
+CLASSIFICATION = PROBLEMS["classification"]
+
+
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("labels", [[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0], [1]])
 @pytest.mark.parametrize("answer", [0, 1])
 def test_constant_predictions_neither_warn_nor_give_nan(name: str, labels: list[int], answer: int) -> None:
@@ -87,11 +92,11 @@ def test_combined_is_the_mean_of_what_stands_before_it() -> None:
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40))
 def test_the_best_constant_by_accuracy_is_the_majority(labels: list[int]) -> None:
     expected = max(labels.count(c) for c in range(4)) / len(labels)
-    assert constant_score("accuracy", np.array(labels), None, range(4)) == pytest.approx(expected)
+    assert CLASSIFICATION.chance("accuracy", np.array(labels), None, "abcd") == pytest.approx(expected)
 
 
 def test_the_best_constant_by_f1_answers_yes() -> None:
-    shares = [constant_score("f1", np.array([1] * k + [0] * (10 - k)), None, range(2)) for k in range(11)]
+    shares = [CLASSIFICATION.chance("f1", np.array([1] * k + [0] * (10 - k)), None, "ny") for k in range(11)]
     assert shares == pytest.approx([2 * k / (10 + k) for k in range(11)])
     assert all(a < b for a, b in pairwise(shares))
 
@@ -99,9 +104,8 @@ def test_the_best_constant_by_f1_answers_yes() -> None:
 @settings(deadline=None)
 @given(binary)
 def test_no_metric_leaves_its_range(pairs: list[tuple[int, int]]) -> None:
-    assert set(RANGES) == set(METRICS)
     predictions, labels = np.array(pairs).T
-    for name, (low, high) in RANGES.items():
-        best = METRICS[name](labels, labels)
+    for name in PLAIN:
+        (low, high), best = METRICS[name].range, METRICS[name](labels, labels)
         assert low - 1e-12 <= METRICS[name](predictions, labels) <= high + 1e-12
         assert low <= best <= high

@@ -1,27 +1,30 @@
-"""From labels as files hold them to int64 ids or float32 targets."""
+"""From labels as files hold them to int64 ids or float32 numbers."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from intrinsic.errors import DataError
-from intrinsic.tasks.base import Labels
 
-_LARGEST = float(np.finfo(np.float32).max)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_LARGEST = 3.4028234663852886e38  # of float32
 _TRAILING_ZEROS = re.compile(r"(?<=\d)\.0+$")
 
 
-def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> Labels:
+def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
     """Ids of a task whose classes are known: a number is an id, text a class's name or else an id.
 
     -1 stands for labels that the benchmark keeps to itself.
     """
     by_id = {str(i): i for i in range(len(names))}
     by_name = by_id | {name: i for i, name in enumerate(names)}  # Yelp's names are "1" and "2"
+    import numpy as np
+
     ids = np.empty(len(values), dtype=np.int64)
     for row, value in enumerate(values):
         text = label_text(value, where, row + 1)
@@ -34,9 +37,11 @@ def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> Labels
     return ids
 
 
-def targets(values: Sequence[Any], where: str) -> Labels:
+def numbers(values: Sequence[Any], where: str) -> NDArray[np.float32]:
     """Real-valued labels as float32, unscaled."""
-    numbers = np.empty(len(values), dtype=np.float32)
+    import numpy as np
+
+    made = np.empty(len(values), dtype=np.float32)
     for row, value in enumerate(values):
         text = label_text(value, where, row + 1)
         try:
@@ -45,8 +50,20 @@ def targets(values: Sequence[Any], where: str) -> Labels:
             raise DataError(f"{where}, example {row + 1}: expected a number as label, got {text!r}") from None
         if not abs(number) <= _LARGEST:
             raise DataError(f"{where}, example {row + 1}: the label {text!r} is not a finite number")
-        numbers[row] = number
-    return numbers
+        made[row] = number
+    return made
+
+
+def ids_by_name(values: Sequence[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
+    """Ids of classes that are named as the data name them: a number is a name too."""
+    import numpy as np
+
+    lookup = {name: i for i, name in enumerate(names)}
+    found = [label_text(value, where, row) for row, value in enumerate(values, 1)]
+    unknown = sorted(set(found) - set(lookup))
+    if unknown:
+        raise DataError(f"{where} has the label {unknown[0]!r}, which no training example has ({', '.join(names)})")
+    return np.array([lookup[text] for text in found], dtype=np.int64)
 
 
 def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:

@@ -1,0 +1,133 @@
+"""How a user writes methods: `full,lora:r=1,2,4,8,said:d=100,1000`, taken apart into words. No torch here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from intrinsic.errors import SpecError, UnknownName
+from intrinsic.methods import METHODS
+from intrinsic.methods.catalogue import ANY_SIZE, Method, Size, aliases, known
+
+QUOTED = re.compile(r'"[^"]*"')
+WORD, PART = re.compile(r'(?:"[^"]*"|[^\s,"])+'), re.compile(r'(?:"[^"]*"|[^:"])*')
+"""What commas and spaces separate, and what colons do within it; neither does inside quotes."""
+RATES, BUDGETS, OF = "lr", "params", "of"
+"""Keys that are settings of the comparison: learning rates, numbers of parameters, the method under a subspace."""
+
+
+@dataclass
+class Words:
+    """A method as it was written: its name or an alias, and the settings, each a list of words."""
+
+    written: str
+    settings: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.name, self.meant = aliases().get(self.written, (self.written, {}))
+        """The method's name, and the settings that an alias of it stands for."""
+
+    @property
+    def method(self) -> Method:
+        """The method, as the catalogue has it."""
+        return known(self.name)
+
+    @property
+    def size(self) -> Size | None:
+        """What makes the method larger; None: it has one size."""
+        return self.method.size
+
+    @property
+    def label(self) -> str:
+        """The name and the settings that are neither sizes nor rates, as they were written."""
+        left_out = {RATES, BUDGETS, *self.size_keys()}
+        kept = {key: values for key, values in self.settings.items() if key not in left_out}
+        return self.written + "".join(f":{key}={'+'.join(values)}" for key, values in kept.items())  # with their quotes
+
+    def size_keys(self) -> list[str]:
+        """Those of the keys that name a size, of this method or, by mistake, of another one."""
+        own = set() if self.size is None else {self.size.option, self.size.letter, ANY_SIZE}
+        foreign = (letters() | {ANY_SIZE}) - set(self.method.options.model_fields)
+        return [key for key in self.settings if key in own | foreign]
+
+    def number(self, key: str, value: str) -> float:
+        """The word as a number; SpecError for one that is none."""
+        try:
+            return float(value)
+        except ValueError:
+            nor = no_method(self.settings[key][1:])
+            raise SpecError(f"{self.written}: {key} must be numbers, got {value!r}{nor}") from None
+
+    def rates(self) -> tuple[float, ...]:
+        """The learning rates that were written; SpecError for one that is not above 0."""
+        given = self.settings.get(RATES, [])
+        rates = tuple(self.number(RATES, value) for value in given)
+        if min(rates, default=1.0) <= 0 or not all(map(math.isfinite, rates)):
+            raise SpecError(f"{self.written}: {RATES} must be learning rates above 0, got {','.join(given)}")
+        return rates
+
+    def budgets(self) -> list[int]:
+        """The numbers of parameters that were written; SpecError where sizes were as well, or the method has none."""
+        given = self.settings.get(BUDGETS, [])
+        if given and self.size is None:
+            raise SpecError(f"{self.written}: {BUDGETS} stands for sizes, and it has one size only")
+        if given and self.size_keys():
+            raise SpecError(
+                f"{self.written}: {BUDGETS} stands for sizes, and its sizes are named as well: give one or the other"
+            )
+        return [self._budget(value) for value in given]
+
+    def _budget(self, value: str) -> int:
+        number = self.number(BUDGETS, value)
+        if not math.isfinite(number) or number < 1:
+            raise SpecError(f"{self.written}: {BUDGETS} must be numbers of parameters from 1, got {value!r}")
+        return round(number)
+
+
+def letters() -> set[str]:
+    """The short names of all methods' sizes."""
+    return {method.size.letter for method in METHODS.offered()[0].values() if method.size is not None}
+
+
+def split(text: str) -> Iterator[Words]:
+    """The methods of a text; a word that is no method's name goes on with the setting, or the method, before it.
+
+    Raises UnknownName for a word that is neither, SpecError for a quote without a second one.
+    """
+    found: list[Words] = []
+    key = ""
+    if QUOTED.sub("", text).count('"'):
+        raise SpecError(f"a double quote in the methods has no second one: {text!r}")
+    names = all_names()
+    for word in WORD.findall(text):
+        head, *rest = parts = [part for part in PART.findall(word) if part] or [word]
+        if head in names or not found:
+            check_name(head)
+            found.append(Words(head))
+            key, parts = "", rest
+        for part in parts:
+            name, equals, value = part.partition("=")
+            if not equals and not key:
+                check_name(part)
+            key = name if equals else key
+            found[-1].settings.setdefault(key, []).append(value if equals else part)
+    yield from found
+
+
+def all_names() -> list[str]:
+    """Every method and every alias."""
+    return [*METHODS, *aliases()]
+
+
+def check_name(name: str) -> None:
+    """Raise UnknownName for what is neither a method nor an alias."""
+    if name not in (names := all_names()):
+        raise UnknownName("method", name, names)
+
+
+def no_method(values: Sequence[str]) -> str:
+    """What is wrong with a word behind a setting's value, which may be meant as the next method; empty if nothing is."""
+    names = [value for value in values if value.isidentifier()]
+    return f", and {UnknownName('method', names[0], all_names())}" if names else ""

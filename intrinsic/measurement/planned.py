@@ -1,0 +1,82 @@
+"""The trials a measurement is made of: what each is for, and how its spec and its seeds follow from that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from intrinsic.records import TrialResult, TrialRow
+from intrinsic.seeds import derive
+from intrinsic.spec import MeasureSpec, MethodSpec, SeedSpec, TrialSpec
+
+Stream = Literal["baseline-rate", "baseline", "subspace-rate", "search"]
+"""What the seeds of a trial are derived under."""
+Purpose = Stream | Literal["guard"]
+"""What a trial is for. guard: one of the search at a rate that is not in use, to see whether a dimension fails for its
+rate."""
+
+
+@dataclass(frozen=True)
+class MeasureTrial:
+    """One trial of a measurement."""
+
+    purpose: Purpose
+    seed: int
+    """Index of the seed within (stream, d)."""
+    rate: float
+    """The learning rate."""
+    d: int | None = None
+    """The dimension of the subspace; None: full fine-tuning."""
+    rate_factor: float = 1.0
+    """The learning rate in units of the one that was chosen for subspaces."""
+    first_look: bool = False
+    """Whether it is a guard's first look: see :class:`intrinsic.records.Point`."""
+
+    @property
+    def stream(self) -> Stream:
+        """The stream of the seeds: a guard's go on from the search's own."""
+        return "search" if self.purpose == "guard" else self.purpose
+
+    def spec(self, spec: MeasureSpec) -> TrialSpec:
+        """The complete spec: all that is not said here comes from the measurement's."""
+        return TrialSpec(
+            task=spec.task,
+            model=spec.model,
+            method=self._method(spec),
+            optim=spec.optim.model_copy(update={"learning_rate": self.rate}),
+            seeds=self._seeds(spec.seed),
+        )
+
+    def _method(self, spec: MeasureSpec) -> MethodSpec:
+        if self.d is None:
+            return MethodSpec(name="full")
+        return MethodSpec(
+            name="subspace",
+            subspace=spec.at(self.d),
+            of=None if spec.of is None else spec.of.name,
+            options=() if spec.of is None else spec.of.options,
+        )
+
+    def _seeds(self, root: int) -> SeedSpec:
+        where = (self.stream, *(() if self.d is None else (self.d,)), self.seed)
+        return SeedSpec(
+            projection=0 if self.d is None else derive(root, *where, "projection"),
+            initialisation=derive(root, *where, "initialisation"),
+            data_order=derive(root, *where, "data-order"),
+        )
+
+
+def row(asked: MeasureTrial, result: TrialResult) -> TrialRow:
+    """The trial as the measurement lists it."""
+    return TrialRow(
+        trial_id=result.run.trial_id,
+        role=asked.purpose,
+        d=asked.d,
+        seed=asked.seed,
+        learning_rate=asked.rate,
+        first_look=asked.first_look,
+        status=result.run.status,
+        score=result.train.score,
+        steps=result.train.steps,
+        seconds=result.run.seconds,
+    )
