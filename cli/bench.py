@@ -1,4 +1,4 @@
-"""`intrinsic bench`: how fast the kernels are here, beside memory's floor and other libraries."""
+"""`intrinsic bench`: the speed of the kernels on this machine, beside the memory's floor and other libraries."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ def run(
         None, metavar="FILE", help="FFHT's shared library, measured beside ours; hadamard-transform is, if installed."
     ),
 ) -> None:
-    """Measure, print the tables, write bench.json, .md, .csv and a figure a device."""
+    """Measure, print the tables, write bench.json, .md, .csv and a figure for each device."""
     sizes = choose_sizes(device, quick=quick)
-    find_peers(ffht)  # refuses a wrong library before there is a folder
+    find_peers(ffht)  # refuses a wrong library before a folder is made
     prepare(output_dir)
     console = Console(highlight=False, markup=False)
     with console.status("starting") as status:
         made = bench(sizes, ffht, status.update)
     try:
         written = write_bench(made, output_dir)
-    finally:  # a disk that is full by now does not take the tables away
+    finally:  # the tables are shown even if the files cannot be written
         show(console, made)
     console.print(Text(f"files: {output_dir}: {', '.join(path.name for path in written)}"))
 
 
 def show(console: Console, made: Bench) -> None:
+    """Print the facts and both tables."""
     for fact in facts(made):
         console.print(Text(fact))
     for title, header, rows in (

@@ -1,4 +1,4 @@
-"""What a running measurement has come to, as it tells itself. State only; `live` prints it."""
+"""The state of a running measurement, kept from its events; `live` prints it."""
 
 from __future__ import annotations
 
@@ -15,42 +15,54 @@ from intrinsic.report import words
 
 @dataclass
 class Running:
-    """A trial on its way; step 0 while task and model are being loaded."""
+    """A trial that is running."""
 
     asked: MeasureTrial
+    """Description of the trial."""
     began: float
+    """Time of its start, in seconds of the board's clock."""
     step: int = 0
+    """Number of steps done; 0 also while task and model are being loaded."""
     steps: int = 0
+    """Number of steps in all; 0 until it is known."""
     loss: float | None = None
+    """Latest training loss; None until it is known."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A trial that ended."""
+    """A trial that has ended."""
 
     asked: MeasureTrial
+    """Description of the trial."""
     result: TrialResult
+    """Record of the trial."""
     stored: bool
-    """The store answered; nothing was run."""
+    """Whether the result was already stored, so that nothing was run."""
     reached: bool | None
-    """Whether its score reaches the target: see TrialEvent."""
+    """Whether its score reaches the target: see :class:`intrinsic.measurement.TrialEvent`."""
 
 
 @dataclass
 class Board:
-    """Hears what a measurement tells; knows the trials that run, those that ended, the target and the search."""
+    """Takes a measurement's events; keeps the trials that run, those that have ended, the target and the search."""
 
     clock: Callable[[], float] = time.monotonic
+    """A function that gives the time in seconds."""
     running: dict[MeasureTrial, Running] = field(default_factory=dict)
+    """Trials that run now, by their description."""
     lines: list[Line] = field(default_factory=list)
+    """Trials that have ended, in that order."""
     target: TargetKnown | None = None
+    """The target; None until it is known."""
     state: SearchState | None = None
+    """State of the search; None before it has begun."""
 
     def __post_init__(self) -> None:
         self.began = self.clock()
 
     def hear(self, told: MeasureEvent) -> list[Line | str]:
-        """What of it is to be printed: a line for a trial that ended, sentences for the rest."""
+        """Take an event and return what is to be printed: a line for a trial that ended, sentences for the rest."""
         if isinstance(told, TrialEvent):
             return self._trial(told)
         if isinstance(told, TargetKnown):
@@ -80,7 +92,7 @@ class Board:
 
 
 def target(known: TargetKnown) -> str:
-    """target 0.6682, baseline 0.7425 ± 0.0034 (3 seeds)."""
+    """The target and the baseline in words, as in `target 0.6682, baseline 0.7425 ± 0.0034 (3 seeds)`."""
     text, baseline = f"target {words.score(known.value)}", known.baseline
     if baseline is None:
         return text
@@ -88,6 +100,6 @@ def target(known: TargetKnown) -> str:
 
 
 def name(asked: MeasureTrial) -> str:
-    """The trial in words: search d=512 seed 1 rate 0.004."""
+    """The trial in words, as in `search d=512 seed 1 rate 0.004`."""
     dimension = "" if asked.d is None else f" d={asked.d}"
     return f"{asked.purpose}{dimension} seed {asked.seed} rate {words.rate(asked.rate)}"

@@ -1,4 +1,4 @@
-"""`intrinsic certify`."""
+"""`intrinsic certify`: a bound on the error that a third party can check."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import typer
 from rich.console import Console
 
 from intrinsic.certificate.certify import Outcome, certify
+from intrinsic.certificate.lines import lines_of
 from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE
 from intrinsic.certificate.spec import CertifySpec
 
-from .certificate_lines import lines_of
 from .flags import Flag, flags_of, folder_name, layer, takes_spec_flags
 from .resolve import Form, Tree, lay_over, read_config, to_yaml
 
 RUN = "Run"
+"""Panel of the help for the flags that are no settings."""
 PANELS: dict[str, tuple[Flag, ...]] = {
     "Task and network": (
         Flag("--task", "grid.task.name", "Task; see `intrinsic ls tasks`.", metavar="NAME"),
@@ -58,8 +59,11 @@ PANELS: dict[str, tuple[Flag, ...]] = {
         ),
     ),
 }
+"""The flags of `intrinsic certify`, by the panel of the help that shows them."""
 FLAGS = flags_of(PANELS)
+"""The flags of `intrinsic certify`."""
 HEADER = f"{'setting':>7} {'seed':>5} {'dim':>6} {'levels':>6} {'weight':>6} {'errors':>8} {'bits':>6} {'bound':>8}"
+"""Header of the table of candidates."""
 
 
 @takes_spec_flags(PANELS, CertifySpec(), {})
@@ -80,7 +84,7 @@ def run(
     ),
     **given: Any,
 ) -> None:
-    """Train in a subspace, code what was trained, and bound the error by the length of the code."""
+    """Train in a subspace, encode what was trained, and bound the error by the length of the code."""
     spec = resolve(layer(given, FLAGS), config)
     if dry_run:
         typer.echo(f"# {_announcement(spec)}\n{to_yaml(spec)}", nl=False)
@@ -89,7 +93,7 @@ def run(
 
 
 def resolve(flags: Tree, config: Path | None) -> CertifySpec:
-    """The defaults, below the file's settings, below the flags. Raises SpecError of one sentence."""
+    """The spec: defaults, then the file's settings, then the flags. Raises SpecError of one sentence."""
     written = {} if config is None else read_config(config)
     return lay_over(Form(CertifySpec(), FLAGS), [written, flags], config)
 

@@ -1,4 +1,4 @@
-"""`intrinsic compare`."""
+"""`intrinsic compare`: methods of fine-tuning side by side."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from intrinsic.comparison import CompareEvent, CompareTrial, compare, estimate, parse, written
+from intrinsic.comparison import CompareEvent, CompareTrial, compare, estimate, parse_contenders, written
 from intrinsic.comparison.checks import fitting, outline_start
 from intrinsic.comparison.estimate import TRIALS_A_SEARCH
 from intrinsic.errors import SpecError
@@ -32,7 +32,9 @@ from .flags import PANELS, command_line, folder_name, layer, takes_spec_flags
 from .resolve import output_dir_for, read_config, resolve, to_yaml
 
 RUN = "Run"
+"""Panel of the help for the flags that are no settings."""
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
+"""The methods that are compared where none is named."""
 OTHERS = {
     "--said/--did",
     "--of",
@@ -44,9 +46,11 @@ OTHERS = {
     "--grid",
     "--baseline-seeds",
 }
-"""Flags of a measurement that say nothing here: --methods and --at do."""
+"""Flags of a measurement that `compare` does not take: --methods and --at say the same."""
 FLAGS = {panel: tuple(flag for flag in flags if flag.name not in OTHERS) for panel, flags in PANELS.items()}
+"""The flags of a measurement that `compare` takes, by the panel of the help that shows them."""
 HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
+"""Header of the table of trials."""
 
 
 @takes_spec_flags(FLAGS)
@@ -92,8 +96,8 @@ def run(
     **given: Any,
 ) -> None:
     """Resolve the methods, compare, report."""
-    base, _ = resolve(layer(given), config, preset, apart=("methods", "at"))
     named, at = _named(config, methods, at)
+    base, _ = resolve(layer(given), config, preset, apart=("methods", "at"), aimed=at is not None)
     if at is None and given.get("target") is not None:
         raise SpecError("--target says what --at searches for: give --at too, say 0.9, or leave --target out")
     spec = _spec(base, named, at) if named else _usual(base, at)
@@ -126,7 +130,7 @@ def _compare(spec: CompareSpec, folder: Path, run: Callable[..., CompareResult],
 
 
 def _usual(base: MeasureSpec, at: Any) -> CompareSpec:
-    """Without names: METHODS, less those that the model lacks the parts for, which are told."""
+    """The comparison of METHODS, without those that the model lacks the parts for; stderr names these."""
     spec, left = fitting(_spec(base, default_methods(base), at))
     if left:
         typer.echo(f"left out, as {words.model(base)} lacks what they are laid over: {', '.join(left)}", err=True)
@@ -134,13 +138,16 @@ def _usual(base: MeasureSpec, at: Any) -> CompareSpec:
 
 
 def default_methods(base: MeasureSpec) -> str:
-    """METHODS; where inputs are images a prompt cannot start from words."""
+    """METHODS as text; for images the prompt starts at random, as there are no words to start from."""
     images = check_task(base.task).kind == "vision"
     return METHODS.replace("prompt", "prompt:start=random") if images else METHODS
 
 
 def _named(config: Path | None, methods: str | None, at: float | None) -> tuple[str, Any]:
-    """--methods and --at, else the file's `methods` (one text, or a list of them; empty if none) and `at`."""
+    """The values of --methods and --at, or else those that the file holds.
+
+    Its `methods` are a text or a list of texts; the result is empty if none are named.
+    """
     settings = {} if config is None else read_config(config)
     named = methods if methods is not None else settings.get("methods") or ""
     if isinstance(named, list):
@@ -159,7 +166,8 @@ def _spec(base: MeasureSpec, methods: str, at: Any) -> CompareSpec:
         return find(base, contender, parameters)
 
     try:
-        return CompareSpec(base=base, contenders=parse(methods, base, search=at is not None, size_for=size_for), at=at)
+        contenders = parse_contenders(methods, base, search=at is not None, size_for=size_for)
+        return CompareSpec(base=base, contenders=contenders, at=at)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         if "at" in problem["loc"]:
@@ -193,7 +201,7 @@ def _dry_run(spec: CompareSpec, folder: Path) -> str:
 
 
 class Lines:
-    """A line a finished trial; where there is a terminal, the running one below."""
+    """Prints a line for each trial that ends and, in a terminal, the running one below; called with every event."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

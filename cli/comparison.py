@@ -1,4 +1,4 @@
-"""A comparison for the terminal."""
+"""The printing of a comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .facts import show_facts
 
 
 def show(console: Console, result: CompareResult, written: Sequence[Path]) -> None:
-    """Print the tables, the facts, notes, files, and how to get it again."""
+    """Print the tables, the facts, notes, files, and the command that gives the result again."""
     console.print()
     console.print(Text(title(result), style="bold"))
     rows = [*facts(result), *(("note", note) for note in notes(result))]

@@ -1,4 +1,4 @@
-"""Names and values, one below the other."""
+"""The printing of names and values, one below the other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHOLE = ("again",)
 
 
 def show_facts(console: Console, facts: Sequence[tuple[Text | str, Text | str]]) -> None:
-    """Print the facts, folded to the console's width; into a file without blanks at the ends of lines."""
+    """Print names and values, folded to the console's width; in a file lines end without blanks."""
     rows = [(_text(name), _text(value)) for name, value in facts]
     if not console.is_terminal:
         width = max(len(name) for name, _ in rows) + 2

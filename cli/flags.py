@@ -18,6 +18,7 @@ from intrinsic.comparison import parse_method
 from intrinsic.spec import PRESETS, Frozen
 
 Kind = Literal["text", "integer", "list", "switch", "target", "method"]
+"""The way to read the text of a flag."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class Flag:
     """A flag and the field that it sets."""
 
     name: str
-    """The flag as it is typed; a switch says yes, or has a name for each answer, as in `--said/--did`."""
+    """The flag as it is typed; a switch means yes, or has a name for each answer, as in `--said/--did`."""
     path: str
-    """The names that lead to the field, joined by dots. Where one of them holds several settings, all are set."""
+    """Names that lead to the field, joined by dots; where one of them holds several settings, all are set."""
     help: str
+    """Sentence of the help text, to which the defaults are added."""
     kind: Kind = "text"
-    """How the typed text is read. `text` serves for most numbers too; `integer` for fields that refuse them as text."""
+    """The way to read the typed text; `text` serves most numbers too, `integer` fields that refuse numbers as text."""
     metavar: str = "TEXT"
+    """Placeholder of the value in the help text."""
 
     @property
     def key(self) -> str:
@@ -39,7 +42,7 @@ class Flag:
         return self.path.replace(".", "__")
 
     def value(self, given: str | bool) -> object:
-        """The value for the field. What is left as text, numbers among it, the spec reads and checks."""
+        """The value for the field; numbers may stay text, which the spec reads and checks."""
         if isinstance(given, bool):
             return given
         empty = given.strip().lower() in ("none", "")
@@ -138,14 +141,14 @@ FLAGS = flags_of(PANELS)
 
 
 def folder_name(given: str) -> Path:
-    """The folder to write into. An empty name is a shell variable that was not set, not the current folder."""
+    """The folder to write into. Refuses an empty name: that is a shell variable that was not set, not this folder."""
     if not given.strip():
         raise typer.BadParameter("expected a folder, got an empty name; leave the flag out, or give '.'")
     return Path(given)
 
 
 def layer(given: Mapping[str, Any], flags: Sequence[Flag] = FLAGS) -> dict[str, Any]:
-    """The flags that were given, as a nested dictionary in the spec's shape."""
+    """The flags that were given, as a nested dictionary of the spec's shape."""
     tree: dict[str, Any] = {}
     for flag in flags:
         if given.get(flag.key) is not None:
@@ -154,7 +157,7 @@ def layer(given: Mapping[str, Any], flags: Sequence[Flag] = FLAGS) -> dict[str, 
             for parent in parents:
                 node = node.setdefault(parent, {})
             value = flag.value(given[flag.key])
-            if isinstance(value, dict):  # --target goes beside --fraction
+            if isinstance(value, dict):  # --target and --fraction set fields of one mapping
                 node.setdefault(leaf, {}).update(value)
             else:
                 node[leaf] = value
@@ -164,7 +167,7 @@ def layer(given: Mapping[str, Any], flags: Sequence[Flag] = FLAGS) -> dict[str, 
 def command_line(verb: str, given: Mapping[str, Any], own: Mapping[str, object]) -> str:
     """The command as one would type it again.
 
-    given: the settings' flags, by key; own: the verb's, by name, None where one was left out.
+    given: the settings' flags, by key; own: the verb's flags, by name, None for one that was left out.
     """
     words = ["intrinsic", verb]
     for flag in FLAGS:
@@ -183,9 +186,9 @@ def takes_spec_flags(
     usual: Frozen = PRESETS["text"],
     presets: Mapping[str, Frozen] = PRESETS,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a typer command that accepts **given one option for every flag of the panels.
+    """A decorator that gives a typer command with **given one option for every flag of the panels.
 
-    usual: the spec whose values the help tells as defaults; presets: others of the same class, told where they differ.
+    usual: the spec whose values the help shows as defaults; presets: other specs of its class, shown where they differ.
     """
 
     def dress(run: Callable[..., None]) -> Callable[..., None]:
@@ -221,7 +224,7 @@ def _defaults(flag: Flag, usual: Frozen, presets: Mapping[str, Frozen]) -> str:
 
 
 def _at(spec: Frozen, path: str) -> object:
-    """The field's value; of several settings the first one's."""
+    """The field's value; of several settings that of the first."""
     value: Any = spec
     for name in path.split("."):
         value = getattr(value[0] if isinstance(value, tuple) else value, name)
@@ -237,7 +240,7 @@ def _show(value: object, flag: Flag) -> str:
 
 
 def _integer(given: str) -> int | str:
-    """The integer that was typed; other text as it stands, for the spec to refuse."""
+    """The integer that was typed, or other text as it stands, for the spec to refuse."""
     try:
         return int(given)
     except ValueError:

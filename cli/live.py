@@ -1,4 +1,4 @@
-"""The table of trials while they run: a live one in a terminal, one line a finished trial elsewhere."""
+"""The table of a measurement's trials while they run: live in a terminal, else one line for each that has ended."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ from intrinsic.spec import MeasureSpec
 from .board import Board, Line, Running
 
 HEADER = f"{'trial':<13} {'d':>6} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {'time':>9}"
+"""Header of the table."""
 LEGEND = (
     "seed: an index; what is drawn derives from --seed {seed}, trial, d and it",
     "guard: a d that fails, at another rate; its indices go on from those of search",
 )
+"""Lines above the table; {seed} is the root of the seeds."""
 BAR_WIDTH = 16
+"""Columns of a progress bar."""
 
 
 class LiveTable:
-    """Call it with what a measurement tells, inside a `with`. Finished trials scroll up, running ones stay below."""
+    """Prints a measurement's events, with which it is called, inside a `with`.
+
+    Trials that have ended scroll up; in a terminal the running ones stay below them.
+    """
 
     def __init__(self, spec: MeasureSpec, console: Console) -> None:
         self.board = Board()
@@ -46,7 +52,7 @@ class LiveTable:
         self._live.stop()
 
     def __call__(self, event: MeasureEvent) -> None:
-        if not self._headed:  # not before something is told: a refusal leaves no empty table
+        if not self._headed:  # only with the first event, so that a refusal leaves no empty table
             self._head()
         told = self.board.hear(event)
         if told and self._live.is_started:

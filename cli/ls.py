@@ -1,4 +1,4 @@
-"""`intrinsic ls`: what there is to choose from, and what has been run."""
+"""`intrinsic ls`: the names there are to choose from, and the runs there have been."""
 
 from __future__ import annotations
 
@@ -26,15 +26,18 @@ from intrinsic.store.disk import refused
 from intrinsic.tasks import TASKS
 
 Rows = Sequence[tuple[str, ...]]
+"""Rows of a table."""
 NAMES = ("tasks", "models", "methods", "projections", "metrics", "problems", "executors", "runs")
+"""Names of the lists."""
 RUNS = Path("runs")
+"""Folder where runs are looked for if none is named."""
 
 
 def run(
     what: str = typer.Argument(metavar="|".join(NAMES), help="What to list."),
     folder: Path | None = typer.Argument(None, metavar="[DIR]", help="For runs: where to look; default runs."),
 ) -> None:
-    """One table, a line each."""
+    """Print one list as a table."""
     if what not in LISTS:
         raise UnknownName("list", what, LISTS)
     if what != "runs" and folder is not None:
@@ -85,7 +88,7 @@ def _executors(_: Path | None) -> tuple[tuple[str, ...], Rows]:
 
 
 def _usable(registry: Registry[Kind]) -> dict[str, Kind]:
-    """The entries that can be used; of other packages' entries that cannot, stderr tells."""
+    """The entries that can be used; stderr names other packages' entries that cannot."""
     usable, complaints = registry.offered()
     for complaint in complaints:
         typer.echo(f"intrinsic: {complaint}", err=True)
@@ -105,7 +108,7 @@ def _runs(named: Path | None) -> tuple[tuple[str, ...], Rows]:
 
 
 def _outputs(folder: Path) -> Iterator[Path]:
-    """Folders that a measurement or a comparison writes to: the one named, and those inside it."""
+    """The folders that a measurement or a comparison writes to: the one named, and those inside it."""
     for path in (folder, *sorted(p for p in folder.iterdir() if os.path.isdir(p))):
         if os.path.isdir(path / "trials") or _has_result(path):
             yield path
@@ -139,11 +142,11 @@ def _result(path: Path) -> str:
 
 
 def _is_running(path: Path) -> bool:
-    """Does a process hold the claim of one of the folder's trials? A dead one's file is removed in passing."""
+    """Whether a process holds the claim of one of the folder's trials; the files of dead ones' claims are removed."""
     for lock in (path / "claims").glob("*.lock"):
         try:
             claim = take(lock)
-        except StoreError:  # not ours to look at
+        except StoreError:  # a claim that this user may not open
             continue
         if claim is None:
             return True
@@ -167,3 +170,4 @@ LISTS: dict[str, Callable[[Path | None], tuple[tuple[str, ...], Rows]]] = dict(
         strict=True,
     )
 )
+"""The function behind each list: from the folder, if one is named, to the table's header and rows."""

@@ -1,5 +1,8 @@
-"""The `intrinsic` command: parse, call, print. A verb's module is imported when that verb is called, so that
-`intrinsic --help` stays instant and `ls` and `report` never load torch."""
+"""The `intrinsic` command: parse, call, print.
+
+A verb's module is imported when that verb is called, so that `intrinsic --help` stays instant and `ls` and `report`
+never load torch.
+"""
 
 from __future__ import annotations
 
@@ -24,20 +27,22 @@ VERBS = {
     "bound": "What a run proves about the error on new examples: every bound.",
     "bench": "How fast the kernels are here, beside memory and other libraries.",
 }
+"""The verbs, each with its line in the help text."""
 BAD_INPUT, BUG, INTERRUPTED = 2, 1, 130
-"""Exit codes; 0 is a measurement that came to an end, whatever it found."""
+"""Exit codes; 0 is a run that came to its end, whatever it found."""
 
 SPINS = "10000"
-"""How often a thread of torch's OpenMP looks for its next work before it sleeps. Left to itself it looks for
+"""Number of times that a thread of torch's OpenMP looks for work before it sleeps. By default it looks for
 milliseconds: where another process wants the core, every parallel region then waits for the scheduler, and a small
-training step takes twenty times as long. On a quiet machine nothing is lost. It is read once, when torch is loaded; the
-user's own settings go first."""
+training step takes twenty times as long. On a quiet machine the lower number costs nothing. It is read once, when torch
+is loaded; the user's own settings take precedence."""
 
 
 class Verbs(TyperGroup):
-    """Swaps the placeholder of the verb that is called for the real command."""
+    """The group of verbs; it replaces the placeholder of the verb that is called by the real command."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the verb that is called, then find its command as usual."""
         if args and args[0] in VERBS:
             self.commands[args[0]] = _command(args[0])
         return super().resolve_command(ctx, args)
@@ -68,7 +73,7 @@ def _options(
         False, "--version", help="Print the version and stop.", is_eager=True, callback=_show_version
     ),
 ) -> None:
-    """Options of the command itself."""
+    """Take the options of the command itself."""
 
 
 def _placeholder(verb: str) -> None:
@@ -90,7 +95,7 @@ def _command(verb: str) -> Any:
 
 
 def _interruptible(run: Callable[..., None]) -> Callable[..., None]:
-    """typer makes of Ctrl-C an exit without a word; verbs that keep something say so themselves."""
+    """The verb with an exit message for Ctrl-C, which typer leaves out, unless the verb has one of its own."""
 
     @wraps(run)
     def said(*args: Any, **kwargs: Any) -> None:
@@ -103,7 +108,7 @@ def _interruptible(run: Callable[..., None]) -> Callable[..., None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: every error is one sentence, never a traceback."""
+    """Run the command line and return its exit code; every error is one sentence, never a traceback."""
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
@@ -118,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: Any) -> int:
-    """typer's own errors; without arguments it raises the help text, which is no error."""
+    """The exit code for an error of typer's own; without arguments typer raises the help text, which is no error."""
     format_message: Callable[[], str] = error.format_message
     if type(error).__name__ == "NoArgsIsHelpError":
         typer.echo(format_message())

@@ -1,4 +1,4 @@
-"""`intrinsic measure`."""
+"""`intrinsic measure`: d90 of a model on a task."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from .resolve import default_output_dir, resolve, to_yaml
 from .summary import show
 
 RUN = "Run"
+"""Panel of the help for the flags that are no settings."""
 
 
 @takes_spec_flags()
@@ -107,7 +108,7 @@ def _announcement(spec: MeasureSpec, start: str, folder: Path, jobs: int) -> lis
 
 
 def _dry_run(spec: MeasureSpec, announced: Sequence[str]) -> str:
-    """The spec as YAML; what is no setting stands in comments, so that --config can read all of it."""
+    """The spec as YAML, with everything that is no setting in comments, so that --config can read all of it."""
     notes = [*announced, *(f"not checked: {what}" for what in check_start(spec))]
     return "".join(f"# {line}\n" for line in notes) + to_yaml(spec)
 

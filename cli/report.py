@@ -21,7 +21,7 @@ def run(
         None, metavar="ID", help="An older result of that folder, by its name in results/ or comparisons/."
     ),
 ) -> None:
-    """Read the records, write the files, print the results: a folder may hold a measurement, a comparison or both."""
+    """Read the records, write the files, print the results; a folder may hold a measurement, a comparison or both."""
     console = Console(highlight=False, markup=False)
     compared = folder / ("comparison.json" if measure_id is None else f"comparisons/{measure_id}.json")
     if compared.is_file():

@@ -1,4 +1,4 @@
-"""From flags and a configuration file to one spec, or to one sentence that says what is wrong.
+"""The way from flags and a configuration file to one spec, or to one sentence that says what is wrong.
 
 :func:`lay_over` serves every verb; :func:`resolve` adds the presets and the checks of a measurement.
 """
@@ -24,8 +24,11 @@ from intrinsic.tasks import TASKS
 from .flags import FLAGS, Flag
 
 EITHER_OR = {"steps": "epochs", "epochs": "steps"}
+"""Settings that exclude each other: each with the one that it unsets."""
 Tree = dict[str, Any]
+"""Nested settings by name."""
 Spec = TypeVar("Spec", bound=Frozen)
+"""The type of the spec that is made."""
 
 
 @dataclass(frozen=True)
@@ -33,21 +36,22 @@ class Form(Generic[Spec]):
     """The settings that a verb can be given."""
 
     start: Spec
-    """The spec that the settings are laid over."""
+    """Spec that the settings are laid over."""
     flags: Sequence[Flag]
-    """The flags whose names stand for the fields in complaints."""
+    """Flags whose names stand for the fields in complaints."""
     apart: Collection[str] = ()
-    """Keys that a file may hold besides the spec's, for the verb itself."""
+    """Keys that a file may hold for the verb itself, beside the spec's."""
 
 
 def resolve(
-    flags: Tree, config: Path | None, preset: str | None, *, apart: Collection[str] = ()
+    flags: Tree, config: Path | None, preset: str | None, *, apart: Collection[str] = (), aimed: bool = True
 ) -> tuple[MeasureSpec, str]:
-    """The spec and the name of the preset it started from: preset < configuration file < flags.
+    """The spec, and the name of the preset it started from: preset, then configuration file, then flags.
 
-    apart: keys that the file may hold besides, for the verb itself. Without --preset the demo serves when neither flags
-    nor file name a task or a model; else `text` or `vision`, by what they name. Raises SpecError, and ModelError for a
-    model of another kind than the task.
+    apart: keys that the file may hold for the verb itself. Without --preset the demo serves when neither flags nor file
+    name a task or a model; else `text` or `vision`, by what they name.
+
+    Raises SpecError, and ModelError for a model of another kind than the task.
     """
     written = {} if config is None else read_config(config)
     layers = [{key: value for key, value in written.items() if key not in apart}, flags]
@@ -56,7 +60,7 @@ def resolve(
         raise UnknownName("preset", start, PRESETS)
     spec = lay_over(Form(PRESETS[start], FLAGS, apart), layers, config)
     _check_preset(preset, spec)
-    check_settings(spec)
+    check_settings(spec, aimed=aimed)
     _check_typed(flags, spec)
     return spec, start
 
@@ -64,7 +68,7 @@ def resolve(
 def lay_over(form: Form[Spec], layers: Sequence[Tree], config: Path | None) -> Spec:
     """The form's start with the layers over it, the last on top. A mapping over several settings goes into each.
 
-    config: the file that a layer comes from, for the complaint. Raises SpecError of one sentence.
+    config: the file that a layer comes from, named in complaints. Raises SpecError of one sentence.
     """
     tree: Tree = form.start.model_dump()
     for layer in layers:
@@ -77,18 +81,21 @@ def lay_over(form: Form[Spec], layers: Sequence[Tree], config: Path | None) -> S
 
 
 def to_yaml(spec: Frozen) -> str:
-    """The spec as --config reads it."""
+    """The spec as text that --config reads."""
     unread = {"optim": {"learning_rate"}} if isinstance(spec, MeasureSpec) else None  # a measurement chooses its own
     return yaml.safe_dump(spec.model_dump(mode="json", exclude=unread), sort_keys=False, allow_unicode=True)
 
 
 def default_output_dir(spec: MeasureSpec) -> Path:
-    """The usual folder, runs/<task>-<model>-<said|did>; runs of other settings share it and their common trials."""
+    """The usual folder of a measurement, runs/<task>-<model>-<said|did>.
+
+    Runs of other settings share it, and the trials that they have in common.
+    """
     return output_dir_for(spec, words.method(spec).lower())
 
 
 def output_dir_for(spec: MeasureSpec, what: str) -> Path:
-    """The folder runs/<task>-<model>-<what>, its names without what a file system may refuse."""
+    """The folder runs/<task>-<model>-<what>, without characters that a file system may refuse."""
     names = (words.task(spec), words.short_name(spec.model.name), what)
     plain = "-".join("".join(c if c.isalnum() or c in "._-" else "-" for c in name) for name in names)
     return Path("runs") / plain
@@ -104,7 +111,7 @@ def _check_preset(preset: str | None, spec: MeasureSpec) -> None:
 
 
 def _check_typed(flags: Tree, spec: MeasureSpec) -> None:
-    """Refuse the flags that --grid makes idle. A file may hold these settings: a record holds all of them."""
+    """Refuse flags that --grid makes useless. A file may hold these settings: a record holds all of them."""
     idle = ("low", "high") if spec.search.kind == "adaptive" else ("low", "high", "resolution")
     typed = [f"--{name} {flags['search'][name]}" for name in idle if name in flags.get("search", {})]
     if spec.search.grid and typed:
@@ -130,7 +137,7 @@ def _name(part: object) -> str | None:
 
 
 def read_config(path: Path) -> Tree:
-    """Read a file's settings; SpecError of one sentence where there are none."""
+    """The settings of a YAML file. Raises SpecError of one sentence for a file that has none."""
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -153,7 +160,7 @@ def _settings(tree: Tree, path: Path) -> Tree:
 
 
 def _settled(layer: Tree) -> Tree:
-    """A layer that sets one of two exclusive fields unsets the other one that lies below it."""
+    """The layer, in which one of two settings that exclude each other unsets the other one in the layers below."""
     layer = {**layer}
     optim, target = layer.get("optim"), layer.get("target")
     if isinstance(optim, dict):
@@ -184,7 +191,7 @@ def _are_settings(held: object) -> TypeGuard[Sequence[Tree]]:
 
 
 def _sentence(problem: Tree, form: Form[Any]) -> str:
-    """One pydantic error as: setting, expected, got."""
+    """One of pydantic's errors as a sentence: setting, expected, got."""
     loc = [part for part in problem["loc"] if isinstance(part, str)]
     if problem["type"] == "extra_forbidden":
         *section, key = loc
@@ -210,7 +217,7 @@ def _setting(loc: list[str], form: Form[Any]) -> str:
 
 
 def _hint(problem: Tree) -> str:
-    """The nearest of the allowed words."""
+    """A remark that names the nearest of the allowed words; empty if there is none."""
     if problem["type"] != "literal_error":
         return ""
     allowed = problem["ctx"]["expected"].replace("' or '", "', '").strip("'").split("', '")

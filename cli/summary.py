@@ -1,4 +1,4 @@
-"""A result for the terminal."""
+"""The printing of a measurement's result."""
 
 from __future__ import annotations
 

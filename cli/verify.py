@@ -1,4 +1,4 @@
-"""`intrinsic verify`."""
+"""`intrinsic verify`: the check of a certificate."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import typer
 
+from intrinsic.certificate.lines import assumed
 from intrinsic.certificate.verify import verify
 from intrinsic.errors import CertificateError
-
-from .certificate_lines import assumed
 
 
 def run(
@@ -19,7 +18,7 @@ def run(
         None, metavar="SHA256", help="The grid's hash as it was published before training; another grid is refused."
     ),
 ) -> None:
-    """Check a certificate and say that it is valid, or exactly what is not."""
+    """Check a certificate; print that it is valid, or what is not."""
     verdict = verify(certificate, data_dir, grid)
     for check in verdict.checks:
         typer.echo(f"{'ok     ' if check.passed else 'REFUSED'} {check.name:<15} {check.told}")

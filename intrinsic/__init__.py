@@ -9,14 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from intrinsic.comparison import compare
+    from intrinsic.bounding import bound
+    from intrinsic.certificate.certify import certify
+    from intrinsic.certificate.spec import CertifySpec
+    from intrinsic.certificate.verify import verify
+    from intrinsic.comparison import compare, parse_contenders
     from intrinsic.errors import IntrinsicError
     from intrinsic.measurement import measure
     from intrinsic.methods import METHODS
     from intrinsic.models import MODELS, load_model
     from intrinsic.projections import PROJECTIONS, Projection, make_projection
-    from intrinsic.records import MeasureResult, SearchResult, TrialResult
+    from intrinsic.records import CompareResult, MeasureResult, SearchResult, TrialResult
+    from intrinsic.report import write_report
     from intrinsic.spec import (
+        CompareSpec,
+        Contender,
         MeasureSpec,
         MethodSpec,
         ModelSpec,
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
         TaskSpec,
         TrialSpec,
     )
+    from intrinsic.store import read_measurement
     from intrinsic.subspace import Subspace
     from intrinsic.tasks import TASKS, load_task
     from intrinsic.trial import run_trial
@@ -38,6 +46,10 @@ __all__ = [
     "MODELS",
     "PROJECTIONS",
     "TASKS",
+    "CertifySpec",
+    "CompareResult",
+    "CompareSpec",
+    "Contender",
     "IntrinsicError",
     "MeasureResult",
     "MeasureSpec",
@@ -53,12 +65,18 @@ __all__ = [
     "TaskSpec",
     "TrialResult",
     "TrialSpec",
+    "bound",
+    "certify",
     "compare",
     "load_model",
     "load_task",
     "make_projection",
     "measure",
+    "parse_contenders",
+    "read_measurement",
     "run_trial",
+    "verify",
+    "write_report",
 ]
 
 _HOME = {
@@ -68,17 +86,26 @@ _HOME = {
     "Projection": "projections",
     "Subspace": "subspace",
     "TASKS": "tasks",
+    "CertifySpec": "certificate.spec",
+    "CompareResult": "records",
     "IntrinsicError": "errors",
     "MeasureResult": "records",
     "SearchResult": "records",
     "TrialResult": "records",
+    "bound": "bounding",
+    "certify": "certificate.certify",
     "compare": "comparison",
     "load_model": "models",
     "load_task": "tasks",
     "make_projection": "projections",
     "measure": "measurement",
+    "parse_contenders": "comparison",
+    "read_measurement": "store",
     "run_trial": "trial",
+    "verify": "certificate.verify",
+    "write_report": "report",
 }
+"""The module of each name; those that are not listed lie in `spec`."""
 
 
 def __getattr__(name: str) -> object:

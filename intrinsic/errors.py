@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""Errors that this package raises on purpose.
 
     IntrinsicError
     |-- SpecError        a setting is wrong, or settings contradict each other   (also a ValueError)
@@ -10,8 +10,8 @@
     |-- StoreError       the output directory cannot be read, written or shared
     `-- Diverged         training produced a loss or a weight that is not finite
 
-A message says what was expected, what came, and what to do. The command line prints it as one
-sentence without a traceback; anything else that escapes is a bug.
+A message says what was expected, what came, and what to do. The command line prints it as one sentence without a
+traceback; any other exception that reaches it is a bug, and is reported as one.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from collections.abc import Iterable
 
 
 class IntrinsicError(Exception):
-    """Base of all errors raised on purpose."""
+    """Base class of all errors that are raised on purpose."""
 
 
 class SpecError(IntrinsicError, ValueError):
-    """A setting is wrong, or settings contradict each other."""
+    """Error for a setting that is wrong, or settings that contradict each other."""
 
 
 class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at the raise site)
-    """A name is not in a registry."""
+    """Error for a name that is not in a registry; the message lists the names that are, and the nearest one."""
 
     def __init__(self, kind: str, name: str, available: Iterable[str]) -> None:
         names = sorted(available)
@@ -42,24 +42,24 @@ class UnknownName(SpecError, KeyError):  # noqa: N818 (reads as a sentence at th
 
 
 class DataError(IntrinsicError):
-    """A task's data is absent, damaged, or not what was announced."""
+    """Error for a task's data that is absent, damaged, or not what was announced."""
 
 
 class ModelError(IntrinsicError):
-    """A pretrained model is absent, damaged, or does not fit the task."""
+    """Error for a pretrained model that is absent, damaged, or does not fit the task."""
 
 
 class ArtefactError(IntrinsicError):
-    """A saved subspace is damaged, or belongs to another model."""
+    """Error for a saved subspace that is damaged, or belongs to another model."""
 
 
 class CertificateError(IntrinsicError):
-    """A certificate or its message is damaged, or claims what does not hold."""
+    """Error for a certificate, or its message, that is damaged or claims what does not hold."""
 
 
 class StoreError(IntrinsicError):
-    """The output directory cannot be read, written or shared."""
+    """Error for an output directory that cannot be read, written or shared."""
 
 
 class Diverged(IntrinsicError):  # noqa: N818
-    """Training produced a loss or a weight that is not finite."""
+    """Error for training that produced a loss, gradient, output or weight that is not finite."""

@@ -1,7 +1,7 @@
-"""What other packages add by name, through entry points: found by their metadata, loaded when first asked for.
+"""Registries that other packages extend by name, through entry points: found by their metadata, loaded when first used.
 
-An entry is loaded late, so that a broken package breaks nothing but its own name, and a package may import this
-one at its top.
+An entry is loaded late, so that a broken package breaks nothing but its own name, and a package may import this one at
+its top.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, Generic, TypeVar
 from intrinsic.errors import SpecError
 
 Kind = TypeVar("Kind")
+"""The type of a registry's entries."""
 REPAIR = "repair or uninstall the package"
+"""Remedy in the sentence about a package that is broken."""
 
 
 @cache
@@ -29,7 +31,7 @@ def entries_of(kind: str) -> dict[str, EntryPoint]:
 
 
 def package_of(entry: EntryPoint) -> str:
-    """The name of the installed package that has the entry."""
+    """The name of the installed package that an entry point belongs to."""
     return entry.dist.name if entry.dist is not None else entry.module
 
 
@@ -46,12 +48,12 @@ def named(home: str, package: str = "") -> Any:
         return getattr(import_module(module), name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # a stranger's module may raise anything, SystemExit among it
+    except BaseException as error:  # another package's module may raise anything, even SystemExit
         raise SpecError(f"cannot load {home!r} ({told(error)}): {REPAIR} that it belongs to") from error
 
 
 def told(error: BaseException) -> str:
-    """The kind of an error and what it says, in one line; of an error that cannot even be printed its kind."""
+    """The kind of an error and its message in one line, or the kind alone if the message cannot be printed."""
     try:
         return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
     except Exception:
@@ -59,7 +61,7 @@ def told(error: BaseException) -> str:
 
 
 def printed(value: object) -> str:
-    """repr(value), or its type where a stranger's repr raises."""
+    """The repr of a value, or its type if another package's repr raises."""
     try:
         return repr(value)[:200]
     except Exception:
@@ -67,7 +69,10 @@ def printed(value: object) -> str:
 
 
 def is_a(kind: type) -> Callable[[str, object], str | None]:
-    """A check for :class:`Registry`: the object is of this dataclass and has all of its fields."""
+    """A check for :class:`Registry`, of whether an object is of this dataclass and has all of its fields.
+
+    Called with a name and an object, it returns what is wrong with the object, or None.
+    """
 
     def complaint(name: str, made: object) -> str | None:
         if not isinstance(made, kind):
@@ -79,11 +84,11 @@ def is_a(kind: type) -> Callable[[str, object], str | None]:
 
 
 class Registry(Mapping[str, Kind], Generic[Kind]):
-    """Own entries, which nothing from outside replaces, and those of other packages behind them.
+    """Entries by name: this package's own, which nothing from outside replaces, then those of other packages.
 
     complaint(name, object) says what is wrong with an object from outside, or None. A package's entry that cannot be
-    loaded, or is complained of, raises SpecError where it is asked for by name, and is left out and told by
-    :meth:`offered`.
+    loaded, or is complained of, raises SpecError where it is asked for by name; :meth:`offered` leaves it out and says
+    why.
     """
 
     def __init__(self, kind: str, own: Mapping[str, Kind], complaint: Callable[[str, object], str | None]) -> None:
@@ -127,7 +132,7 @@ class Registry(Mapping[str, Kind], Generic[Kind]):
             wrong = self._complaint(entry.name, made)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever a stranger's module raises, SystemExit among it
+        except BaseException as error:  # another package's module may raise anything, even SystemExit
             raise SpecError(f"{what} cannot be loaded ({told(error)}): {REPAIR}") from error
         if wrong is not None:
             raise SpecError(f"{what} {wrong}: {REPAIR}")

@@ -1,8 +1,8 @@
-"""What is to be run, said completely: frozen, validated, hashed. No torch here.
+"""Specs: what is to be run, said completely; frozen, validated, hashed. No torch here.
 
 The defaults of measurements and comparisons stand here. Those of a method's options stand in
-:mod:`intrinsic.methods.options`, those of certificates in :mod:`intrinsic.certificate.spec`; the command line reads all of
-them from these specs.
+:mod:`intrinsic.methods.options`, those of certificates in :mod:`intrinsic.certificate.spec`; the command line reads all
+of them from these specs.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ from intrinsic.errors import UnknownName
 from intrinsic.plugins import entries_of
 
 SPEC_VERSION = 1
+"""Version of the specs' meaning; it goes into every id, so that a change makes new ids."""
 
 
 @dataclass(frozen=True)
 class ProjectionInfo:
-    """A projection known by name."""
+    """Facts about a projection that are known without loading it."""
 
     description: str
+    """A few words for the list of projections."""
     home: str
     """Module and class, as in `.dense:DenseProjection`; the module lies in intrinsic.projections and needs torch."""
 
@@ -56,7 +58,7 @@ PROJECTION_NAMES: dict[str, ProjectionInfo] = {
         "few signed entries a row, density 1/sqrt(D) (Li et al. 2018)", ".sparse:SparseProjection"
     ),
 }
-"""The projections of this package; intrinsic.projections.PROJECTIONS holds their classes."""
+"""The projections of this package by name; intrinsic.projections.PROJECTIONS holds their classes."""
 
 
 def _known_projection(name: str) -> str:
@@ -66,12 +68,17 @@ def _known_projection(name: str) -> str:
 
 
 PositiveInt = Annotated[int, Field(ge=1, lt=2**63)]
+"""An integer from 1 that fits into 64 bits with a sign."""
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
+"""An unsigned integer of 64 bits."""
 ProjectionName = Annotated[str, AfterValidator(_known_projection)]
+"""The name of a projection, of this package or of another one."""
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A learning rate, or a factor on one: finite and above 0."""
 Inputs = Literal["text", "vision"]
-"""What a task's examples are and a model reads: texts, or images."""
+"""The kind of a task's examples and of what a model reads: texts, or images."""
 OptionValue = bool | int | float | str | tuple[str, ...] | None
+"""The value of a method's option."""
 
 
 def _pairs(given: object) -> object:
@@ -79,53 +86,61 @@ def _pairs(given: object) -> object:
 
 
 Options = Annotated[tuple[tuple[str, OptionValue], ...], BeforeValidator(_pairs), PlainSerializer(dict)]
-"""A mapping that can be hashed; written as one."""
+"""A mapping from names to values, kept as sorted pairs so that it can be hashed; written as a mapping."""
 
 
 class Frozen(BaseModel):
-    """Immutable; an unknown field is an error, never ignored."""
+    """Base class of specs and records: immutable; an unknown field is an error, never ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def first_complaint(error: ValidationError) -> str:
-    """The first complaint of pydantic's as half a sentence."""
+    """The first of pydantic's complaints as half a sentence: place, message, and what it got."""
     problem = error.errors(include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
-    told = problem["type"] in ("missing", "value_error")  # a sentence of our own says itself what it got
+    told = problem["type"] in ("missing", "value_error")  # their messages say already what was given
     got = "" if told or not place else repr(problem["input"])
     message = problem["msg"].removeprefix("Value error, ")
     return f"{place}: {message}"[:200] + (f", got {got[:80]}" if got else "") if place else message[:200]
 
 
 class TaskSpec(Frozen):
-    """Data and how much of it."""
+    """The data of a task, and how much of it is used."""
 
     name: str = "rotten-tomatoes"
+    """Name of a task that is known, or `files` for data of the user's own."""
     data_dir: str | None = None
     """Folder or file with the data; None: the Hub, or the package the task comes in."""
     text_columns: tuple[str, ...] = ()
+    """Only for `files`: one or two columns with the text; (): `text`."""
     label_column: str | None = None
+    """Only for `files`: the column with the label; None: `label`."""
     splits: tuple[str, str] | None = None
     """Names of the training and the evaluation split; None: the task's own."""
     regression: bool = False
-    """Only for `files`: labels are real numbers."""
+    """Whether labels are real numbers; only for `files`."""
     limit: PositiveInt | None = None
-    """Training examples used: the first so many of a fixed shuffle."""
+    """Number of training examples used, the first ones of a fixed shuffle; None: all."""
     eval_limit: PositiveInt | None = None
+    """Number of evaluation examples used, the first ones of a fixed shuffle; None: all."""
     max_length: PositiveInt = 128
-    """Tokens an example is cut to."""
+    """Number of tokens that an example is cut to."""
 
 
 class ModelSpec(Frozen):
     """A pretrained model, or a small reference net for vision and toys."""
 
     name: str = "minilm"
+    """Name of a model that is known, a model on the Hub, or a folder."""
     revision: str | None = None
+    """Commit, tag or branch on the Hub; None: the main branch."""
     layers: PositiveInt | None = None
-    """Keep only the first so many transformer layers; None: all."""
+    """Number of transformer layers kept, the first ones; None: all."""
     pooling: Literal["auto", "cls", "mean"] = "auto"
+    """Input of a sentence encoder's head: first token, mean over tokens, or what the model's folder says (`auto`)."""
     trust_remote_code: bool = False
+    """Whether code that comes with a Hub model is run."""
 
 
 Lambdas = Literal["layer", "tensor"]
@@ -135,24 +150,27 @@ Head = Literal["in-subspace", "free", "frozen"]
 
 
 class SubspaceForm(Frozen):
-    """The form of a subspace of any module: all that the specs, :class:`intrinsic.Subspace`, its artefacts and peft's
-    configuration have in common, with the defaults of all of them."""
+    """The form of a subspace of any module, with its defaults.
+
+    It holds all that the specs, :class:`intrinsic.Subspace`, its artefacts and peft's configuration have in common.
+    """
 
     projection: ProjectionName = "fastfood"
+    """Name of the projection P."""
     structure_aware: bool = True
-    """Whether a scale is trained for each layer or tensor (SAID), or none (DID)."""
+    """Whether a scale lambda is trained for each layer or tensor (SAID), or none (DID)."""
     lambdas: Lambdas = "layer"
-    """What has a scale of its own in SAID."""
+    """The parts of the model that have a scale of their own in SAID."""
     head: Head = "in-subspace"
-    """Where the task's new head goes: into the subspace, or beside it, trained freely or left as it was drawn."""
+    """Place of the task's new head: in the subspace, or beside it, trained freely or left as it was drawn."""
 
 
 class SubspaceKind(SubspaceForm):
     """A family of subspaces of a model, one for every dimension."""
 
     parameters: Literal["all", "no-embeddings"] = "all"
-    """The weights that are moved: `no-embeddings` leaves token, position and type embeddings (and what is tied to
-    them) at theta_0."""
+    """Weights that are moved: all, or with `no-embeddings` all but token, position and type embeddings and what is tied
+    to them, which stay at theta_0."""
 
     def at(self, subspace_dim: int) -> SubspaceSettings:
         """The member of the family that has this dimension."""
@@ -161,25 +179,27 @@ class SubspaceKind(SubspaceForm):
 
 
 class SubspaceSettings(SubspaceKind):
-    """The six settings of the method `subspace`."""
+    """Settings of the method `subspace`: one subspace of one model."""
 
     subspace_dim: PositiveInt
-    """d, the budget: theta_d and the lambdas together."""
+    """d, the number of trained coordinates: theta_d and the lambdas together."""
 
 
 class MethodSpec(Frozen):
-    """How the model is fine-tuned: the settings of `subspace`, or the options of any other method.
+    """A way to fine-tune the model: the settings of `subspace`, or the options of any other method.
 
     In records and configuration files the settings of the subspace stand beside `name`, None for other methods.
     """
 
     name: str = "full"
+    """Name of the method: see intrinsic.methods.METHODS."""
     subspace: SubspaceSettings | None = None
+    """Settings of the method `subspace`; None for every other method."""
     of: str | None = None
-    """The method whose parameters the subspace lies over ("lora": the intrinsic dimension of LoRA); None: the
+    """Name of the method whose parameters the subspace lies over (`lora`: the intrinsic dimension of LoRA); None: the
     model's own weights."""
     options: Options = ()
-    """Settings by name; of the method, or of the one under a subspace. :mod:`intrinsic.methods.options` lists them."""
+    """Options by name, of the method or of the one under a subspace; :mod:`intrinsic.methods.options` lists them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -208,7 +228,7 @@ class MethodSpec(Frozen):
 
     @model_serializer(mode="wrap")
     def _flat(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Written flat, and without `of` and `options` where they say nothing: older records keep their ids."""
+        """Write the settings flat, leaving `of` and `options` out where empty, so that older records keep their ids."""
         written: dict[str, Any] = write(self)
         settings = written.pop("subspace", None) or dict.fromkeys(SubspaceSettings.model_fields)
         return {
@@ -219,7 +239,7 @@ class MethodSpec(Frozen):
 
     @property
     def subspace_dim(self) -> int | None:
-        """d, the budget of a subspace: theta_d and the lambdas together; None for other methods."""
+        """d, the number of a subspace's coordinates, theta_d and the lambdas together; None for other methods."""
         return None if self.subspace is None else self.subspace.subspace_dim
 
     def with_size(self, option: str, size: int) -> MethodSpec:
@@ -230,26 +250,33 @@ class MethodSpec(Frozen):
 
 
 class OptimSpec(Frozen):
-    """The optimiser loop."""
+    """Settings of the optimiser loop."""
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Rate = 5e-4
+    """Highest learning rate, reached after the warm-up."""
     weight_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Factor of decoupled weight decay, on tensors of two and more dimensions only: not on biases, norms, theta_d."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Course of the learning rate after the warm-up: see :func:`intrinsic.training.rate_factor`."""
     warmup: float = Field(default=0.06, ge=0, le=1)
-    """Share of the steps."""
+    """Share of the steps in which the learning rate rises to its full value."""
     clip: float | None = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Largest gradient norm; None: no clipping."""
     epochs: float | None = Field(default=None, gt=0, le=1e6, allow_inf_nan=False)
+    """Passes over the training examples; exactly one of epochs and steps is set."""
     steps: PositiveInt | None = None
-    """Optimiser steps; exactly one of epochs and steps is set."""
+    """Number of optimiser steps; exactly one of epochs and steps is set."""
     batch_size: PositiveInt = 32
+    """Number of examples in a training batch, over all processes."""
     eval_batch_size: PositiveInt = 128
+    """Number of examples in an evaluation batch of one process."""
     accumulate: PositiveInt = 1
-    """Batches whose gradients are added up before a step."""
+    """Number of batches whose gradients are added up before a step."""
     precision: Literal["no", "bf16", "fp16"] = "no"
+    """Format of the autocast; `no`: float32 throughout."""
     eval_every: PositiveInt | None = None
-    """Steps between evaluations; None: once, at the end."""
+    """Number of steps between evaluations; None: one evaluation, at the end."""
     policy: Literal["last", "best"] = "last"
     """The checkpoint whose score counts; `best` needs eval_every and looks at the evaluation split."""
 
@@ -263,22 +290,25 @@ class OptimSpec(Frozen):
 
 
 class SeedSpec(Frozen):
-    """Three sources of chance, varied independently."""
+    """Seeds of the three sources of randomness, which vary independently."""
 
     projection: Seed = 0
+    """Seed of the projection P."""
     initialisation: Seed = 0
+    """Seed of the new head, and of what a method draws at its start."""
     data_order: Seed = 0
+    """Seed of the order of the examples, and of dropout."""
 
 
 class Ingredients(Frozen):
-    """What is trained on what: shared by a trial and a measurement."""
+    """Task and model, which trials and measurements both have."""
 
     task: TaskSpec = TaskSpec()
     model: ModelSpec = ModelSpec()
 
 
 class TrialSpec(Ingredients):
-    """One training run, completely."""
+    """Everything that determines one training run."""
 
     method: MethodSpec = MethodSpec()
     optim: OptimSpec = OptimSpec(steps=100)
@@ -286,27 +316,31 @@ class TrialSpec(Ingredients):
 
     @property
     def id(self) -> str:
-        """16 hex digits of the SHA-256 of the canonical JSON: the name a stored trial is found by."""
+        """The name by which a stored trial is found: 16 hex digits of the SHA-256 of the canonical JSON."""
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
 
 class SearchSpec(Frozen):
-    """How d is searched for."""
+    """Settings of the search for d."""
 
     kind: Literal["adaptive", "grid"] = "adaptive"
+    """Way to search: `adaptive`, or the papers' `grid`, every dimension with all seeds."""
     low: PositiveInt = 4
+    """Lowest dimension of the bracket, which may itself be tried."""
     high: PositiveInt = 4096
-    """The bracket: both ends are dimensions that may be tried."""
+    """Highest dimension of the bracket, which may itself be tried."""
     resolution: float = Field(default=2**0.5, gt=1, allow_inf_nan=False)
     """Ratio of neighbouring dimensions on the geometric grid."""
     grid: tuple[PositiveInt, ...] = ()
-    """The dimensions that may be tried, by either kind; empty: low to high by resolution."""
+    """Dimensions that may be tried, by either kind of search; empty: low to high by resolution."""
     seeds: PositiveInt = 3
     """Most seeds at one dimension; as many again where two rates compete there, or in place of lost trials."""
     guard_rates: tuple[Rate, ...] = (0.5, 2.0)
-    """Factors on the learning rate in use that must fail too before a dimension fails; () switches off."""
+    """Factors on the learning rate in use at which a dimension must fail too before it counts as failed; (): none."""
     max_trials: PositiveInt = 200
+    """Largest number of trials of the search."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Probability with which the interval for d is to hold the true crossing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> SearchSpec:
@@ -316,14 +350,15 @@ class SearchSpec(Frozen):
 
 
 class TargetSpec(Frozen):
-    """The score that counts as reached."""
+    """The rule for the score that counts as reached."""
 
     kind: Literal["own", "global", "chance-corrected"] = "own"
-    """own: fraction * baseline; global: fraction * value;
-    chance-corrected: chance + fraction * (baseline - chance)."""
+    """Formula of the target: `own`, fraction * baseline; `global`, fraction * value; `chance-corrected`, chance +
+    fraction * (baseline - chance)."""
     fraction: float = Field(default=0.9, gt=0, le=1)
+    """Share of the reference score that must be reached, as in d90: 0.9."""
     value: float | None = Field(default=None, allow_inf_nan=False)
-    """The score meant by `global`, in the metric's own unit."""
+    """Reference score of `global`, in the metric's own unit; None for the other kinds."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TargetSpec:
@@ -333,20 +368,21 @@ class TargetSpec(Frozen):
 
 
 class MeasureSpec(SubspaceKind, Ingredients):
-    """`intrinsic measure`, completely. The defaults suit a text task; PRESETS holds the others."""
+    """Everything that determines a run of `intrinsic measure`. The defaults suit a text task; PRESETS holds others."""
 
     of: MethodSpec | None = None
-    """The method whose parameters the subspaces lie over, with its options; None: the model's own weights."""
+    """Method over whose parameters the subspaces lie, with its options; None: the model's own weights."""
     optim: OptimSpec = OptimSpec(epochs=3)
-    """Shared by baseline and subspace, but for the learning rate."""
+    """Settings of the optimiser, the same for baseline and subspace but for the learning rate."""
     baseline_rates: tuple[Rate, ...] = (2e-5, 6e-5, 2e-4)
-    """The grid from which full fine-tuning's rate is chosen."""
+    """Grid from which full fine-tuning's learning rate is chosen."""
     baseline_seeds: PositiveInt = 3
+    """Number of seeds behind the baseline's score."""
     subspace_rates: tuple[Rate, ...] = (1e-3, 3e-3, 9e-3)
-    """The grid (row-norm units) from which the subspace's rate is chosen, once."""
+    """Grid from which the subspace's learning rate is chosen, once; for a P whose rows have unit norm."""
     target: TargetSpec = TargetSpec()
     search: SearchSpec = SearchSpec(low=32, high=16384)
-    """Its low end lies above the lambdas of a 24-layer model, which d pays for."""
+    """Settings of the search; its low end lies above the lambdas of a 24-layer model, which d pays for."""
     seed: Seed = 0
     """Root of all seeds of all trials."""
 
@@ -360,13 +396,13 @@ class MeasureSpec(SubspaceKind, Ingredients):
 
     @model_serializer(mode="wrap")
     def _lean(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `of` where it says nothing, so that older records keep their ids."""
+        """Leave `of` out where it is None, so that older records keep their ids."""
         written: dict[str, Any] = write(self)
         return {k: v for k, v in written.items() if k != "of" or v is not None}
 
     @property
     def id(self) -> str:
-        """16 hex digits that name this measurement."""
+        """The name of this measurement: 16 hex digits of a hash of the whole spec."""
         return digest({"spec_version": SPEC_VERSION, **self.model_dump(mode="json")})
 
 
@@ -374,14 +410,15 @@ class Contender(Frozen):
     """One method in a comparison, at one size or several."""
 
     label: str
-    """As the user named it."""
+    """Name and settings as the user wrote them, without sizes and rates; no two contenders share one."""
     method: MethodSpec
-    """At the first size."""
+    """The method at the first of its sizes."""
     size: str | None = None
-    """The setting that makes the method larger: `subspace_dim`, or an option such as `rank`; None: it has one size."""
+    """Name of the setting that makes the method larger: `subspace_dim`, or an option; None if it has one size."""
     sizes: tuple[PositiveInt, ...] = ()
+    """Values of that setting to compare; empty if the method has one size."""
     rates: tuple[Rate, ...]
-    """The grid from which its learning rate is chosen, at the middle one of its sizes."""
+    """Grid from which the learning rate is chosen, at the middle one of the sizes."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Contender:
@@ -392,25 +429,26 @@ class Contender(Frozen):
         return self
 
     def at(self, size: int | None) -> MethodSpec:
-        """The method at one of the sizes."""
+        """The method at one of the sizes; at None, or if it has one size only, as it is."""
         if self.size is None or size is None:
             return self.method
         return self.method.with_size(self.size, size)
 
     @property
     def middle(self) -> int | None:
-        """The size at which the rate is chosen."""
+        """The size at which the rate is chosen; None if the method has one size."""
         return sorted(self.sizes)[len(self.sizes) // 2] if self.sizes else None
 
 
 class CompareSpec(Frozen):
-    """`intrinsic compare`, completely."""
+    """Everything that determines a run of `intrinsic compare`."""
 
     base: MeasureSpec
-    """Task, model, training, target and search as in a measurement. search.seeds: seeds of each method and size."""
+    """Task, model, training, target and search as in a measurement; search.seeds: seeds of each method and size."""
     contenders: tuple[Contender, ...] = Field(min_length=1)
+    """Methods to compare, full fine-tuning first."""
     at: float | None = Field(default=None, gt=0, le=1)
-    """Search for the smallest size of each method that reaches this share of full fine-tuning; None: do not."""
+    """Share of full fine-tuning's score for which each method's smallest size is searched; None: no search."""
 
     @model_validator(mode="after")
     def _consistent(self) -> CompareSpec:
@@ -426,12 +464,12 @@ class CompareSpec(Frozen):
 
     @property
     def id(self) -> str:
-        """16 hex digits that name this comparison."""
+        """The name of this comparison: 16 hex digits of a hash of the whole spec."""
         return digest({"spec_version": SPEC_VERSION, "compare": self.model_dump(mode="json")})
 
 
 PRESETS: dict[str, MeasureSpec] = {
-    # What `intrinsic measure` runs when nothing is asked of it: five minutes on two cores, offline.
+    # The settings of `intrinsic measure` without flags: five minutes on two cores, offline.
     "demo": MeasureSpec(
         task=TaskSpec(limit=6000, max_length=32),
         model=ModelSpec(layers=1),
@@ -452,10 +490,10 @@ PRESETS: dict[str, MeasureSpec] = {
         search=SearchSpec(low=8, high=4096),
     ),
 }
-"""Complete starting points; flags and a configuration file change single fields of one of them."""
+"""Complete settings to start from, by name; flags and a configuration file change single fields of one of them."""
 
 
 def digest(value: object) -> str:
-    """First 16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces, shortest float)."""
+    """The first 16 hex digits of SHA-256 over canonical JSON (sorted keys, no spaces, shortest float)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

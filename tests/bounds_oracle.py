@@ -15,7 +15,7 @@ Number = mpf | str | int | Fraction
 
 
 def number(value: Number) -> mpf:
-    """The exact number: one twentieth for the text "0.05", a quotient for a Fraction; of a float its binary value."""
+    """The exact number: one twentieth for the text "0.05", a quotient for a Fraction, its binary value for a float."""
     return mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else mpf(value)
 
 
@@ -28,7 +28,7 @@ def kl(q: mpf, p: mpf) -> mpf:
 
 
 def bisect(holds: Callable[[mpf], bool], low: mpf, high: mpf) -> mpf:
-    """The end of the stretch, beginning at low, on which `holds`."""
+    """The end of the range on which `holds` is true, which begins at low and ends below high."""
     for _ in range(230):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(middle) else (low, middle)
@@ -41,7 +41,7 @@ def kl_upper(q: Number, budget: Number) -> mpf:
 
 
 def kl_lower(q: Number, budget: Number) -> mpf:
-    """The lower inverse, by bisection over ln p, as p may be far below any fixed step."""
+    """The lower inverse of kl in p, by bisection over ln p, as p may be too small for a fixed step."""
     q, budget = number(q), number(budget)
     return mp.exp(-bisect(lambda t: kl(q, mp.exp(-t)) <= budget, -mp.log(q), mpf(10) ** 8))
 
@@ -69,7 +69,7 @@ def occam_kl(risk: Number, complexity: Number, samples: int, delta: Number) -> m
 
 
 def xi(samples: int) -> Fraction:
-    """Maurer's sum by its definition, in integers."""
+    """Maurer's sum by its definition, in integers, so exact."""
     n = samples
     total, choose = 0, 1
     for k in range(n + 1):

@@ -6,7 +6,7 @@ import math
 
 import synthetic
 
-from intrinsic.comparison import compare, parse
+from intrinsic.comparison import compare, parse_contenders
 from intrinsic.records import CompareResult, Latency, Profile, TrialResult
 from intrinsic.spec import CompareSpec, TrialSpec
 
@@ -14,7 +14,7 @@ BASE = synthetic.measure_spec(baseline_rates=(5e-4,), subspace_rates=(4e-3,))
 BEST = {"full": 5e-4, "vera": 1e-3, "lora": 1e-3, "probe": 4e-3, "subspace": 4e-3}
 TOP = {"full": 0.9, "vera": 0.7, "lora": 0.89, "probe": 0.7, "subspace": 0.88}
 HALF = {"lora": 2.0, "vera": 2.0, "subspace": 40.0}
-"""Size at which a method is half of the way up."""
+"""Size at which a method has gained half of its rise."""
 
 
 def size_of(spec: TrialSpec) -> int | None:
@@ -48,7 +48,7 @@ def profiler(spec: TrialSpec) -> Profile:
 
 
 def spec(methods: str, at: float | None = None) -> CompareSpec:
-    return CompareSpec(base=BASE, contenders=parse(methods, BASE, search=at is not None), at=at)
+    return CompareSpec(base=BASE, contenders=parse_contenders(methods, BASE, search=at is not None), at=at)
 
 
 def compared(methods: str, folder, at: float | None = None, **more) -> CompareResult:

@@ -1,4 +1,7 @@
-"""One thread a test process: the suite runs in as many processes as there are cores, and tiny models gain nothing."""
+"""Fixtures that all tests share; every test process gets one thread.
+
+The suite runs in as many processes as there are cores, and tiny models gain nothing from more threads.
+"""
 
 import os
 
@@ -16,7 +19,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A tiny pretrained model of every architecture, as a folder of the Hub's layout; read-only by agreement."""
+    """Folders with a tiny pretrained model of every architecture, in the Hub's layout; tests only read them."""
     import model_folders
 
     return model_folders.save_all(tmp_path_factory.mktemp("models"))
@@ -26,7 +29,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def cli(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
-    """cli(*args) -> (exit code, stdout, stderr), in an empty folder and 80 columns."""
+    """A function cli(*args) -> (exit code, stdout, stderr), which runs in an empty folder with 80 columns."""
     from intrinsic_cli import main as command
 
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ NAME = "someone/tiny-bert"
 
 
 class FakeHub(http.server.BaseHTTPRequestHandler):
-    """As much of the Hub's protocol as fetching a model takes."""
+    """A server with that part of the Hub's protocol that fetching a model takes."""
 
     protocol_version = "HTTP/1.1"
     root: Path

@@ -1,4 +1,4 @@
-"""The Triton kernels give the reference's numbers: on a GPU, or on the CPU under TRITON_INTERPRET=1.
+"""Tests that the Triton kernels give the reference's numbers, on a GPU, or on the CPU under TRITON_INTERPRET=1.
 
 Run by test_kernels_gpu.py in a process of its own, as the interpreter must be chosen before Triton is imported.
 """
@@ -30,7 +30,7 @@ NUMBERS = {"fastfood": (gpu.fastfood_forward, gpu.fastfood_adjoint), "hashed": (
 
 @pytest.fixture(autouse=True)
 def _triton() -> Iterator[None]:
-    """Every test asks Triton, and fails where the reference would answer for it."""
+    """Let Triton alone serve every test, so that a test fails where the reference would answer instead."""
     with kernels.only("triton"):
         for operation in gpu.OPERATIONS:
             found = kernels.find(operation, DEVICE, torch.float32)
@@ -48,14 +48,14 @@ def randn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def rounded(wide: Tensor, dtype: torch.dtype) -> Tensor:
-    """To nearest; but Triton 3.6's interpreter cuts to bfloat16, which a device does not."""
+    """The tensor rounded to the nearest; Triton 3.6's interpreter cuts off to bfloat16, unlike a GPU."""
     if dtype == torch.bfloat16 and DEVICE.type == "cpu":
         return (wide.view(torch.int32) >> 16).to(torch.int16).view(torch.bfloat16)
     return wide.to(dtype)
 
 
 def layer() -> list[Piece]:
-    """With and without W_0 and lambda; W_0 in two kinds of half precision, transposed, and off the 16-byte grid."""
+    """Pieces with and without W_0 and lambda; W_0 also in half precision, transposed, and off the 16-byte grid."""
     starts: list[Tensor | None] = [
         randn(1),
         None,
@@ -70,7 +70,7 @@ def layer() -> list[Piece]:
 
 
 def expected(name: str, theta: Tensor, pieces: list[Piece]) -> list[Tensor]:
-    """From the reference, in float32 up to the last rounding."""
+    """The reference's weights, computed in float32 up to the last rounding."""
     made = []
     with kernels.only("reference"):
         for piece in pieces:
@@ -189,7 +189,7 @@ def test_hashed_sums_of_very_different_numbers() -> None:
 
 
 class Far:
-    """A tensor of 2^33 + 4096 elements of which the last 4096 exist: program 0 is given the last tile."""
+    """A tensor of 2^33 + 4096 elements, of which only the last 4096 exist; program 0 gets its last tile."""
 
     n = 2**33 + 4096
     start = 2**33
@@ -203,7 +203,7 @@ class Far:
 
 
 def shifted(monkeypatch: pytest.MonkeyPatch, blocks: int, q: int) -> None:
-    """The reference begins `blocks` blocks later; q counters of words a block."""
+    """Let the reference begin `blocks` blocks later; a block of words takes q counters."""
     original = reference.philox
 
     def philox(index: Tensor, seed: int, key: int, stream: int) -> tuple[Tensor, ...]:

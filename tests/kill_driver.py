@@ -1,8 +1,8 @@
-"""Runs synthetic measurements in processes of their own, to be killed from outside. Not a test.
+"""Script that runs synthetic measurements in processes of their own, to be killed from outside. Not a test.
 
 Reads one JSON object a line, {"dir": ..., "log": ..., "jobs": ..., "count": ...}; forks `count` processes that each
-measure into `dir`; answers with the list of their ids, and, once all have ended, with the list of their
-wait statuses. Forking spares each of them the start of an interpreter.
+measure into `dir`; answers with the list of their ids, and, once all have ended, with the list of their wait statuses.
+Forking spares each of them the start of an interpreter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPEC = synthetic.measure_spec(
 
 
 def run(directory: str, log: str, jobs: int, spec: MeasureSpec = SPEC) -> None:
-    """One measurement; its number of jobs must not show in its result."""
+    """Run one measurement; its number of jobs must not show in its result."""
     from intrinsic.measurement import measure
 
     os.environ["SYNTHETIC_LOG"] = log

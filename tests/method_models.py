@@ -29,22 +29,22 @@ COMMON: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What the closed formulas are written in."""
+    """Sizes of a model, from which the closed formulas count parameters."""
 
     blocks: int = LAYERS
     attentions: int = LAYERS
     kv: int = D
     """Width of the keys and of the values."""
     inputs: int = 1
-    """Linear maps from D to F in a block."""
+    """Number of linear maps from D to F in a block."""
     fused: bool = False
     decoder: bool = False
-    """It classifies at the last token."""
+    """Whether it classifies at the last token."""
     post_norm: bool = False
     embedding: int | None = None
-    """Width of the token embeddings, where it is not D."""
+    """Width of the token embeddings; None: D."""
     norm: int = 2 * D
-    """Parameters of one layer norm."""
+    """Number of parameters of one layer norm."""
 
 
 SHAPES = {
@@ -109,14 +109,14 @@ def _pristine(name: str) -> nn.Module:
 
 
 def fresh(name: str) -> Loaded:
-    """A copy of the same pretrained model, every time."""
+    """A new copy of the same pretrained model in each call."""
     model = copy.deepcopy(_pristine(name))
     head = HEADS_OF.get(name, ("pre_classifier", "classifier") if name == "distilbert" else ("classifier",))
     return Loaded(model, head_names=head, embedding_names=())
 
 
 def batch_of(name: str, extra: int = 0) -> dict[str, torch.Tensor]:
-    """Three examples; of text, the second is shorter and padded on the right, as all are by `extra` more."""
+    """A batch of three examples; the second text is shorter, and `extra` more positions pad all on the right."""
     generator = torch.Generator().manual_seed(3)
     if name == "vit":
         return {"pixel_values": torch.randn(3, 1, 8, 8, generator=generator)}
@@ -132,7 +132,7 @@ def logits(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def train(trainable: Trainable, batch: dict[str, torch.Tensor], steps: int = 2) -> Trainable:
-    """A few steps that move everything: AdamW without decay, dropout on."""
+    """Train for a few steps, so that everything moves: AdamW without decay, dropout on."""
     optimizer = torch.optim.AdamW(list(trainable.parameters()), lr=1e-2, weight_decay=0.0)
     trainable.model.train()
     with torch.random.fork_rng(devices=[]):

@@ -39,7 +39,7 @@ WORDS = TEXT_OF_ALL_WORDS.split()
 SPECIAL = ["<pad>", "<unk>", "<cls>", "<sep>", "</s>", "<mask>"]
 VOCAB = {word: i for i, word in enumerate([*SPECIAL, *WORDS])}
 ROWS = 32
-"""Rows of the embedding: a little more than there are words, as in many real models."""
+"""Number of rows of the embedding: a little more than there are words, as in many real models."""
 LAYERS = 3
 SHORT, LONG = "a good film", "the story was very bad not a good plot"
 
@@ -116,12 +116,12 @@ TEXT = {
     "t5": _t5,
 }
 ENDS = {"gpt2": ("$A", "$A $B", []), "llama": ("$A", "$A $B", []), "t5": ("$A </s>", "$A </s> $B </s>", ["</s>"])}
-"""What a tokenizer puts around one and around two texts, and which special tokens that takes."""
+"""Templates of what a tokenizer puts around one and around two texts, with the special tokens that takes."""
 BERT_ENDS = ("<cls> $A <sep>", "<cls> $A <sep> $B:1 <sep>:1", ["<cls>", "<sep>"])
 
 
 def save_text_model(name: str, folder: Path) -> Path:
-    """A model of that architecture with its tokenizer; every parameter is random, norms and biases too."""
+    """Save a model of that architecture with its tokenizer; every parameter is random, norms and biases too."""
     model = TEXT[name]()
     _shake(model)
     with quiet():
@@ -167,7 +167,7 @@ def save_vit(folder: Path) -> Path:
 
 
 def save_all(root: Path) -> dict[str, Path]:
-    """Every text model and the ViT, by name."""
+    """Save every text model and the ViT; returns their folders by name."""
     made = {name: save_text_model(name, root / name) for name in TEXT}
     return made | {"vit": save_vit(root / "vit")}
 
@@ -183,7 +183,7 @@ def batch_of(loaded: LoadedModel, *texts: str) -> dict[str, torch.Tensor]:
 
 
 def split(loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """(head, backbone) parameters."""
+    """The parameters of the head, and those of the backbone."""
     head, backbone = {}, {}
     for name, parameter in loaded.model.named_parameters():
         (head if has_prefix(name, loaded.head_names) else backbone)[name] = parameter.detach()

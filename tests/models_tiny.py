@@ -45,7 +45,7 @@ class ConvNet(nn.Module):
 
 @dataclass(frozen=True)
 class Tiny:
-    """A family: how to build the model, what to feed it, where its head is."""
+    """A family of models: how one is built, what it is fed, where its head is."""
 
     build: Callable[[], nn.Module]
     batch: Callable[[], dict[str, Any]]
@@ -152,7 +152,7 @@ TINY = {
 
 
 def tiny(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
-    """The family's model in training mode, its weights a function of the seed; global RNG state untouched."""
+    """The family's model in training mode; its weights depend on the seed alone, and global generators are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TINY[name].build()
@@ -173,6 +173,6 @@ def logits(model: nn.Module, batch: dict[str, Any]) -> Tensor:
 
 
 def loss_of(out: Tensor) -> Tensor:
-    """A scalar that no symmetry of the logits leaves alone."""
+    """A scalar loss that changes with every logit in its own way, so that no symmetry hides an error."""
     weights = torch.linspace(-1.0, 1.0, out.numel(), dtype=torch.float64).view(out.shape)
     return (out.double() * weights).sum() + out.double().pow(2).mean()

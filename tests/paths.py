@@ -1,4 +1,4 @@
-"""Where the tests find what lies outside of them: data too large for the repository, scripts of experiments/."""
+"""Paths of what lies outside of the tests: data too large for the repository, scripts of experiments/."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Canned measurements, made up but complete: what `measure` would have returned, without training."""
+"""Measurements' results, made up but complete: what `measure` would have returned, without training."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def measured(
 
 
 def row(role: str, d: int | None, seed: int, rate: float, score: float | None, **changes: object) -> TrialRow:
-    """One listed trial; without a score it counts as diverged."""
+    """One row of a list of trials; without a score it counts as diverged."""
     values = {
         "trial_id": f"{role[0]}{d or 0:07x}{seed:03x}{int(rate * 1e6) % 0x10000:05x}"[:16],
         "role": role,
@@ -112,7 +112,7 @@ def row(role: str, d: int | None, seed: int, rate: float, score: float | None, *
 
 
 def _rows(base, dims, curve, rng, noise, counts, fails) -> list[TrialRow]:
-    """The trials of a measurement; counts: seeds at a dimension, and the seed's index of a guard's first look."""
+    """The trials of a measurement. counts: seeds at a dimension, and the seed's index of a guard's first look."""
     seeds, look = counts
     rows = [row("baseline-rate", None, 0, rate, base[0] - gap) for rate, gap in ((2.5e-4, 0.02), (1e-3, 0.01))]
     rows += [row("baseline", None, seed, 5e-4, score) for seed, score in enumerate(base)]

@@ -1,4 +1,4 @@
-"""The gradient of theta_d and the lambdas by plain autograd: dense P, float64, whole model rebuilt by substitution."""
+"""Gradients of theta_d and the lambdas by plain autograd: dense P, float64, whole model rebuilt by substitution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intrinsic.seeds import name_key
 
 
 def names_of(model: nn.Module) -> dict[str, list[str]]:
-    """Alphabetically first name -> all names of every parameter."""
+    """The names of every parameter, by the alphabetically first of them."""
     by_id: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         by_id.setdefault(id(parameter), []).append(name)
@@ -33,7 +33,7 @@ def layer(names: list[str]) -> str:
 
 
 def scale_index(model: nn.Module, mode: str | None, chosen: list[str]) -> tuple[dict[str, int], int]:
-    """canonical name -> index of its lambda, and how many there are; mode None: no lambdas."""
+    """The index of each parameter's lambda by its canonical name, and the number of lambdas; mode None: no lambdas."""
     if mode is None:
         return {}, 0
     names = names_of(model)
@@ -56,7 +56,7 @@ def reference(
     mode: str | None,
     chosen: list[str] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """(logits, dL/dtheta, dL/dlambdas) in float64 for the plain model."""
+    """The logits, dL/dtheta and dL/dlambdas of the plain model, in float64."""
     model = copy.deepcopy(plain).double().train(plain.training)
     names, held = names_of(model), dict(model.named_parameters(remove_duplicate=False))
     chosen = sorted(names) if chosen is None else chosen

@@ -16,7 +16,7 @@ from intrinsic.spec import MeasureSpec, ModelSpec, OptimSpec, SearchSpec, SeedSp
 
 CHANCE, TOP, MIDDLE, NOISE = 0.5, 0.9, 40.0, 0.004
 BEST = {"full": 5e-4, "subspace": 4e-3}
-"""The best learning rates; a factor 2 away costs about .04."""
+"""Best learning rate of each method; a rate off by a factor 2 costs about .04."""
 FULL_DIM = 50_000
 
 
@@ -61,7 +61,7 @@ def curve(spec: TrialSpec) -> float:
 
 
 def result(spec: TrialSpec, *, status: str = "ok", data: str = "d" * 64, **train: object) -> TrialResult:
-    """What run_trial would record."""
+    """The record that run_trial would make."""
     noise = random.Random(spec.id).gauss(0, NOISE)
     values: dict[str, object] = {
         "metric": "accuracy",
@@ -90,7 +90,7 @@ def result(spec: TrialSpec, *, status: str = "ok", data: str = "d" * 64, **train
 
 
 def run(spec: TrialSpec, *, progress=None, threads=None) -> TrialResult:
-    """The runner."""
+    """Run a trial, as the runner of a measurement does."""
     log(f"start {spec.id} {os.getpid()}")
     time.sleep(float(os.environ.get("SYNTHETIC_SLEEP", "0")))
     if progress is not None:
@@ -101,7 +101,7 @@ def run(spec: TrialSpec, *, progress=None, threads=None) -> TrialResult:
 
 
 def log(line: str) -> None:
-    """Append a line in one write, so that it is there or not."""
+    """Append a line to the log in one write, so that it is there whole or not at all."""
     path = os.environ.get("SYNTHETIC_LOG")
     if path:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -66,7 +66,7 @@ GLUE_FILES["mnli-mm"] = GLUE_FILES["mnli"]
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:
-    """The files, with their text as it stands, in a new folder."""
+    """Write files with these texts into a new folder, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8", newline="")
@@ -86,7 +86,7 @@ ROW_VALUES: dict[str, Any] = {
 
 
 def hub_rows(name: str, count: int) -> dict[str, list[Any]]:
-    """Columns as the Hub has them for a text task: text that tells rows apart, labels 0, 1, 2, 0, ..."""
+    """The columns that the Hub has for a text task: text that tells rows apart, labels 0, 1, 2, 0, ..."""
     info = TASKS[name]
     assert info.hub is not None
     columns = {
@@ -100,7 +100,7 @@ def hub_rows(name: str, count: int) -> dict[str, list[Any]]:
 
 
 def hub_dataset(name: str, count: int) -> Any:
-    """The same as a `datasets.Dataset`, with the Hub's label feature and an extra column nobody reads."""
+    """The same rows as a `datasets.Dataset`, with the Hub's label feature and an extra column nobody reads."""
     import datasets
 
     info = TASKS[name]
@@ -110,14 +110,14 @@ def hub_dataset(name: str, count: int) -> Any:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """LeCun's idx format; gzip if the name ends in .gz."""
+    """Write an array in LeCun's idx format; gzip if the name ends in .gz."""
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     data = bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes()
     path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
 
 
 def idx_folder(folder: Path, suffix: str = "", counts: tuple[int, int] = (6, 4)) -> Path:
-    """A four-file MNIST of random 5 x 4 images, labels 0, 1, 2, ..."""
+    """A folder with a four-file MNIST of random 5 x 4 images, labels 0, 1, 2, ..."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for prefix, count in zip(("train", "t10k"), counts, strict=True):

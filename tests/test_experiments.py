@@ -17,7 +17,7 @@ from paths import ROOT, experiment
 
 from intrinsic.certificate.record import read_certificate
 from intrinsic.certificate.verify import verify
-from intrinsic.comparison import parse, written
+from intrinsic.comparison import parse_contenders, written
 from intrinsic.records import CompareResult, MeasureResult
 from intrinsic.report.comparison.tables import csv_table, markdown
 from intrinsic.report.curve import curve_csv
@@ -54,7 +54,8 @@ def test_the_command_names_the_page_and_the_page_is_a_configuration(page: Path) 
     told = dict(read(page)["spec"])  # type: ignore[call-overload]
     if page in COMPARED:
         methods = told.pop("methods")
-        assert list(map(written, parse(",".join(methods), spec, search=told.pop("at") is not None))) == methods
+        made = parse_contenders(",".join(methods), spec, search=told.pop("at") is not None)
+        assert list(map(written, made)) == methods
     assert settings == told
 
 

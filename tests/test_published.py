@@ -18,7 +18,7 @@ from method_models import COMMON
 from paths import ROOT, experiment
 from toy import Loaded
 
-from intrinsic.comparison import compare, parse
+from intrinsic.comparison import compare, parse_contenders
 from intrinsic.methods import attach
 from intrinsic.models.quiet import quiet
 from intrinsic.records import Latency, Profile
@@ -76,7 +76,7 @@ def test_the_command_takes_the_page_as_it_is(page, cli, script):
     assert shown["model"]["name"] == told["model"]["name"]
     assert shown["optim"]["epochs"] == told["optim"]["epochs"]
     made = script.read_page(page.stem)
-    assert parse(",".join(shown.get("methods", ["full"])), made.base)[1:] == made.contenders[1:]
+    assert parse_contenders(",".join(shown.get("methods", ["full"])), made.base)[1:] == made.contenders[1:]
     assert len(made.contenders) == len(told.get("methods", ()))
 
 

@@ -39,7 +39,7 @@ def collate(items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 @dataclass
 class ToyTask:
-    """Does token 1 occur more often than token 2? Sentences of 3 to 9 tokens."""
+    """The task to tell whether token 1 occurs more often than token 2, in sentences of 3 to 9 tokens."""
 
     problem: Problem = PROBLEMS["classification"]
     metric: str = "accuracy"
@@ -52,7 +52,7 @@ class ToyTask:
     input_shape: None = None
     fingerprint: str = "f" * 64
     scored: list[np.ndarray] = field(default_factory=list)
-    """The logits of every evaluation."""
+    """Logits of every evaluation."""
 
     def prepare(self, preprocessor: object) -> SimpleNamespace:
         train, evaluation = self._items(0, self.num_train), self._items(1, self.num_eval)
@@ -82,7 +82,9 @@ class ToyTask:
 
 
 class Net(nn.Module):
-    """Embedding, optional dropout, mean over the tokens, two layers; a buffer that training changes."""
+    """A net of an embedding, optional dropout, a mean over tokens and two layers; it has a buffer that training
+    changes.
+    """
 
     def __init__(self, labels: int = LABELS, dropout: float = 0.0) -> None:
         super().__init__()
@@ -125,7 +127,7 @@ def with_model(model: nn.Module) -> Loaded:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Nets this small are slowed down by threads, a hundredfold on a busy machine."""
+    """One thread for the test: threads slow nets this small down, a hundredfold on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

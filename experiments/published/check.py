@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from intrinsic_cli.resolve import resolve
 
-from intrinsic.comparison import parse
+from intrinsic.comparison import parse_contenders
 from intrinsic.errors import IntrinsicError, SpecError, StoreError
 from intrinsic.records import CompareResult, CompareRow, MeasureResult
 from intrinsic.report import words
@@ -109,7 +109,7 @@ def read_page(name: str) -> Page:
     settings = dict(tree["spec"])
     methods = settings.pop("methods", None)
     base, _ = resolve(settings, None, "text")
-    return Page(name, tree["table"], base, parse(",".join(methods), base) if methods else ())
+    return Page(name, tree["table"], base, parse_contenders(",".join(methods), base) if methods else ())
 
 
 def page_of(command: str, given: str | None) -> Page:

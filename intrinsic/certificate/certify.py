@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,9 @@ def terms_of(grid: Grid) -> Terms:
     return Terms(settings=len(grid.settings), seeds=grid.seeds)
 
 
-def certify(spec: CertifySpec, output_dir: Path, on_outcome: OnOutcome = lambda outcome: None) -> Certificate:
+def certify(
+    spec: CertifySpec, output_dir: str | PathLike[str], on_outcome: OnOutcome = lambda outcome: None
+) -> Certificate:
     """Train every candidate, keep the lowest bound, write grid.json (before training), certificate.json, message.bin.
 
     Choosing among the candidates costs nothing more: all their messages share one prefix code. Raises SpecError,
@@ -80,7 +83,8 @@ def certify(spec: CertifySpec, output_dir: Path, on_outcome: OnOutcome = lambda 
     cannot be written.
     """
     builder = NetworkBuilder.open(spec.grid, spec.task)
-    freeze(spec.grid, output_dir)
+    folder = Path(output_dir)
+    freeze(spec.grid, folder)
     best: Outcome | None = None
     for candidate in candidates(spec):
         outcome = _try(builder, spec, candidate)
@@ -91,8 +95,8 @@ def certify(spec: CertifySpec, output_dir: Path, on_outcome: OnOutcome = lambda 
         raise Diverged("training diverged for every candidate; lower the learning rate")
     certificate = _certificate(builder, best)
     assert best.encoded is not None
-    _write(output_dir / MESSAGE_FILE, best.encoded.data)
-    _write(output_dir / CERTIFICATE_FILE, to_text(certificate).encode())
+    _write(folder / MESSAGE_FILE, best.encoded.data)
+    _write(folder / CERTIFICATE_FILE, to_text(certificate).encode())
     return certificate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import stat
@@ -81,6 +82,13 @@ class Certificate(Frozen):
         """Whether always answering the commonest class of the training examples errs no more than the bound allows."""
         return self.bound >= self.constant_errors / self.train.samples
 
+    def _repr_html_(self) -> str:
+        """The certificate in lines, as a notebook shows it."""
+        from intrinsic.certificate.lines import lines_of
+
+        text = "\n".join(lines_of(self)).strip("\n")
+        return f"<pre>{html.escape(printable(text, ends=True))}</pre>"
+
 
 def to_text(certificate: Certificate) -> str:
     """The certificate as JSON, with the shortest digits that give every double back."""
@@ -114,9 +122,9 @@ def read_bytes(path: Path, limit: int) -> bytes:
         raise CertificateError(f"cannot read {path} ({why}); give the certificate.json that `certify` wrote") from None
 
 
-def printable(text: str) -> str:
-    """The text in one line that a terminal shows as it is: line ends and what is no letter become their escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def printable(text: str, *, ends: bool = False) -> str:
+    """The text as a terminal shows it: what is no letter becomes its escape, and line ends too unless `ends`."""
+    return "".join(c if c.isprintable() or (ends and c == "\n") else ascii(c)[1:-1] for c in text)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

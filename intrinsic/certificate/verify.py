@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 from intrinsic.certificate.assumptions import assumptions_of, statement
@@ -52,7 +53,7 @@ class Verdict:
         return tuple(check for check in self.checks if not check.passed)
 
 
-def verify(path: Path, data_dir: str | None = None, grid_sha256: str | None = None) -> Verdict:
+def verify(path: str | PathLike[str], data_dir: str | None = None, grid_sha256: str | None = None) -> Verdict:
     """Check a certificate, whose message.bin lies beside it, against its data and say what holds of it.
 
     grid_sha256: the grid's hash as it was published before training. The certificate alone cannot show that its grid,
@@ -61,8 +62,9 @@ def verify(path: Path, data_dir: str | None = None, grid_sha256: str | None = No
     First what the files alone show (grid, message, lengths, bounds); only if all that holds are data and model loaded,
     theta_0 rebuilt and the errors counted again. Raises CertificateError for a file that is no certificate.
     """
-    certificate = read_certificate(path)
-    data = read_bytes(path.with_name(MESSAGE_FILE), MAX_MESSAGE_BYTES)
+    file = Path(path)
+    certificate = read_certificate(file)
+    data = read_bytes(file.with_name(MESSAGE_FILE), MAX_MESSAGE_BYTES)
     checks = [*_check_commitment(certificate, grid_sha256), *_check_files(certificate, data)]
     if all(check.passed for check in checks):
         checks += _guarded(certificate, data, data_dir)

@@ -1,14 +1,14 @@
-"""The comparison: every method at its own rate, over the same seeds, and the smallest size of each that is enough.
+"""The comparison of methods: each at its own learning rate, over the same seeds, and its smallest size that is enough.
 
-1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes; the grid grows
+1. Rates. Each method is tried at every rate of its grid, one seed each, at the middle one of its sizes. The grid grows
    where its best rate is an end (`intrinsic.measurement.rates`); where the next best is as good but for noise, both get
    a second seed (`intrinsic.comparison.rate`). The rate is an estimate: another nearby may do better, the more so at
    the other sizes.
 2. Scores. search.seeds fresh seeds of each method and size at that rate. The seeds of initialisation and data order
    are the same for all, so that differences between methods are paired; no score that chose a rate counts.
-3. Smallest sizes, if asked for. For each method with sizes the search that finds d90 (`intrinsic.search`), over the
-   method's own sizes, against the target that full fine-tuning's scores set.
-   With several jobs, the methods' pilots, and their searches, go side by side (`intrinsic.comparison.together`).
+3. Smallest sizes, if asked for. The search that finds d90 (`intrinsic.search`) runs for each method with sizes, over
+   the method's own sizes, against the target that full fine-tuning's scores set. With several jobs, the choices of
+   rates of all methods, and then their searches, run side by side (`intrinsic.comparison.together`).
 4. Profiles: memory, and latency against the full model, in one process (`intrinsic.trial.profile`).
 
 Deviation from the papers that compare methods: they run one rate and one seed.
@@ -23,7 +23,7 @@ from functools import partial
 from statistics import fmean, median, stdev
 
 from intrinsic.comparison.checks import check_sizes, check_start
-from intrinsic.comparison.contenders import parse, parse_method, written
+from intrinsic.comparison.contenders import parse_contenders, parse_method, written
 from intrinsic.comparison.estimate import CompareEstimate, estimate
 from intrinsic.comparison.planned import CompareEvent, CompareTrial, OnCompareEvent
 from intrinsic.comparison.rate import rate_of
@@ -55,12 +55,13 @@ __all__ = [
     "CompareTrial",
     "compare",
     "estimate",
-    "parse",
+    "parse_contenders",
     "parse_method",
     "written",
 ]
 
 Profiler = Callable[[TrialSpec], Profile]
+"""A function that measures memory and latency of the method of a trial."""
 
 
 def compare(
@@ -76,10 +77,13 @@ def compare(
 ) -> CompareResult:
     """Run the methods side by side; write comparison.json into output_dir, where all trials are kept.
 
-    Calling it again resumes: stored trials answer, and profiles that were taken by the same comparison stay as they
-    are. jobs and executor are those of `measure`. `runner` and `profiler` stand in for intrinsic.trial.run_trial and intrinsic.trial.profile.profile_trial.
+    A second call resumes: trials that are stored are not run again, and profiles that the same comparison took stay as
+    they are.
 
-    Raises what `measure` raises: StoreError, SpecError, DataError, ModelError.
+        jobs, executor, on_event, runner, command   as for `measure`
+        profiler                                    replaces intrinsic.trial.profile.profile_trial
+
+    Raises what `measure` raises: StoreError, SpecError, DataError, ModelError, IntrinsicError.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.compare(CompareSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
@@ -122,7 +126,7 @@ def _rows(spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, floa
     seeds = range(spec.base.search.seeds)
     asked: list[list[CompareTrial]] = []
     for contender in spec.contenders:
-        # a search over many sizes pays for those that it needs; the table then shows those it can have for nothing
+        # a search runs only the sizes that it needs, and the table shows the smallest one that it finds
         searched = spec.at is not None and contender.size is not None
         for size in () if searched else contender.sizes or (None,):
             asked.append([CompareTrial(contender, size, rates[contender.label], seed) for seed in seeds])
@@ -173,7 +177,7 @@ def _row(
 def _smallest(
     spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float], rows: list[CompareRow]
 ) -> tuple[Target, tuple[SmallestSize, ...]]:
-    """Search for the smallest sizes, and add the rows of those that were found."""
+    """The target, and the smallest size of each method; the rows of the sizes that were found are added to `rows`."""
     facts = trials.facts()
     check_direction(spec.base.target, str(facts.metric), facts.higher_is_better)
     scores = [signed(facts, score) for score in rows[0].scores]
@@ -222,7 +226,7 @@ def _search(
 
 
 def _words(contender: Contender) -> Words:
-    """What a user of `compare` can change."""
+    """The words of a search's messages for a user of `compare`: what can be changed, by its flags."""
     method, name = METHODS[contender.method.name], str(contender.size)
     least = contender.sizes[0] == 1
     return Words(
@@ -238,14 +242,14 @@ def _words(contender: Contender) -> Words:
 
 
 def _asked_at(spec: CompareSpec, contender: Contender, smallest: SmallestSize) -> list[CompareTrial]:
-    """All seeds at the size that was found, at the rate that was last in use there."""
+    """The trials at the size that was found, with all seeds, at the rate that was last in use there."""
     last = [point for point in smallest.search.points if point.d == smallest.search.d][-1]
     seeds = range(spec.base.search.seeds)
     return [CompareTrial(contender, last.d, smallest.learning_rate * last.rate_factor, seed) for seed in seeds]
 
 
 def _known_profiles(store: Store, spec: CompareSpec) -> dict[str, Profile]:
-    """Profiles that this comparison took before, by method."""
+    """The profiles that this comparison took before, by method."""
     if not store.compared(spec.id):
         return {}
     before = read_comparison(store.path, spec.id).result.rows
@@ -267,7 +271,7 @@ def _profiled(
 
 
 def _default_profiler() -> Profiler:
-    """From here on torch is loaded."""
+    """The profiler where none is given; loads torch."""
     from intrinsic.trial.profile import profile_trial
 
     return profile_trial

@@ -1,4 +1,4 @@
-"""From a number of parameters to the size of a method that trains about as many."""
+"""The size at which a method trains about a given number of parameters."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from intrinsic.spec import CompareSpec, Contender, MeasureSpec, MethodSpec
 from intrinsic.trial.ingredients import model_of, task_of
 
 REFERENCE = Contender(label=FULL, method=MethodSpec(name=FULL), rates=(1.0,))
+"""Full fine-tuning, which trains as many parameters as a budget may ask for."""
 TOLERANCE = 1.5
-"""The factor by which what is trained may differ from what was asked for."""
+"""Largest factor between the number of parameters asked for and the number that the size found trains."""
 TRIES = 24
-"""Sizes that are counted at most: enough to halve the range between 1 and any size that a model can hold."""
+"""Largest number of sizes counted after the first two: enough to halve the range between 1 and any size that a model
+can hold."""
 
 
 def size_for(base: MeasureSpec, contender: Contender, parameters: int) -> int:
-    """The size whose count, taken by laying the method over the model, is nearest to `parameters`.
+    """The size at which the number of trained parameters, counted by attaching the method, is nearest to `parameters`.
 
-    The first guess is the line parameters_trained(size) = a + b size through two sizes. Methods whose count is no
-    line (AdaLoRA rounds its first rank up, RandLoRA trains fewer at a larger rank) are bisected from there.
+    The first guess is the line parameters_trained(size) = a + b size through two sizes. Methods whose count is no line
+    (AdaLoRA rounds its first rank up, RandLoRA trains fewer at a larger rank) are bisected from there.
 
-    Raises SpecError if that is more than the model has, or no size comes within a factor of TOLERANCE.
+    Raises SpecError if full fine-tuning trains fewer than `parameters`, or if no size comes within a factor of
+    TOLERANCE; DataError and ModelError as a run would, for task and model are loaded.
     """
     count = partial(_trained, base, contender)
     most = _trained(base, REFERENCE, None)
@@ -54,7 +57,7 @@ def _line(counts: dict[int, int], parameters: int) -> int:
 def _between(counts: dict[int, int], parameters: int) -> int:
     """The next size to count: between two neighbours whose counts lie on either side, or twice the largest.
 
-    A size that was counted already says that there is no other to try.
+    A size that was counted already means that no other is worth a try.
     """
     tried = sorted(counts)
     for low, high in pairwise(tried):
@@ -86,7 +89,7 @@ def _size(contender: Contender) -> Size:
 
 @cache
 def _trained(base: MeasureSpec, contender: Contender, size: int | None) -> int:
-    """What the method really trains at this size. Kept: each count loads the model, and several budgets ask alike."""
+    """The number of parameters that the method trains at this size. Cached, as each count attaches it to a model."""
     spec = CompareSpec(base=base, contenders=(REFERENCE,))
     trial = CompareTrial(contender, size, 1.0, 0).spec(spec)
     task, _ = task_of(trial.task)

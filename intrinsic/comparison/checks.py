@@ -1,4 +1,4 @@
-"""What a comparison refuses before a trial is paid for."""
+"""Checks of a comparison before any trial is run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from intrinsic.errors import ModelError, SpecError
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 
 Answer = TypeVar("Answer")
+"""The type of what a check returns."""
 
 
 def check_sizes(spec: CompareSpec) -> None:
-    """Raises SpecError for a method that --at gives one size only: there is nothing to search over."""
+    """Raise SpecError for a method of exactly one size if the smallest is searched for: there is nothing to search."""
     for contender in spec.contenders if spec.at is not None else ():
         if len(contender.sizes) == 1:
             size = contender.sizes[0]
@@ -24,16 +25,19 @@ def check_sizes(spec: CompareSpec) -> None:
 
 
 def check_start(spec: CompareSpec) -> None:
-    """Load data and model and lay every method over it, at both ends of its sizes, before a trial is paid for."""
+    """Load data and model and attach every method, at both ends of its sizes, before any trial is run.
+
+    Raises SpecError, DataError and ModelError as a run would.
+    """
     from intrinsic.trial import check_trial
 
     _check(spec, check_trial)
 
 
 def outline_start(spec: CompareSpec) -> tuple[str, ...]:
-    """The same as far as it goes without reading a weight or asking the Hub; says what stays unchecked.
+    """Check what `check_start` checks, as far as that goes without reading a weight or asking the Hub.
 
-    Raises SpecError, DataError and ModelError as a run would.
+    Returns phrases for what stays unchecked. Raises SpecError, DataError and ModelError as a run would.
     """
     from intrinsic.trial import outline_trial
 
@@ -41,7 +45,10 @@ def outline_start(spec: CompareSpec) -> tuple[str, ...]:
 
 
 def fitting(spec: CompareSpec) -> tuple[CompareSpec, tuple[str, ...]]:
-    """The comparison without the methods that look for parts which the model does not have, and their labels."""
+    """The comparison without the methods whose parts the model lacks, and the labels of those methods.
+
+    If not even full fine-tuning fits, the comparison is returned as it came, with no label: the run will say why.
+    """
     from intrinsic.trial import outline_trial
 
     kept, left = [], []
@@ -53,7 +60,7 @@ def fitting(spec: CompareSpec) -> tuple[CompareSpec, tuple[str, ...]]:
             left.append(contender.label)
         else:
             kept.append(contender)
-    if "full" in left:  # then it is the model itself that will not do, which the run says
+    if "full" in left:  # then the model itself does not fit, and the run says so
         return spec, ()
     return spec.model_copy(update={"contenders": tuple(kept)}), tuple(left)
 
@@ -61,7 +68,7 @@ def fitting(spec: CompareSpec) -> tuple[CompareSpec, tuple[str, ...]]:
 def _check(spec: CompareSpec, check: Callable[[TrialSpec], Answer]) -> list[Answer]:
     from intrinsic.measurement.checks import check_settings
 
-    check_settings(spec.base)
+    check_settings(spec.base, aimed=spec.at is not None)
     check_sizes(spec)
     return [check(trial) for contender in spec.contenders for trial in _ends(spec, contender)]
 

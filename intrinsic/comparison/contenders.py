@@ -1,4 +1,4 @@
-"""What takes part in a comparison, from how a user writes it (:mod:`intrinsic.comparison.words`). No torch here."""
+"""The methods of a comparison, read from how a user writes them (:mod:`intrinsic.comparison.words`). No torch here."""
 
 from __future__ import annotations
 
@@ -14,21 +14,27 @@ from intrinsic.methods.catalogue import known
 from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec, SubspaceKind
 
 LARGEST = 2**31 - 1
-"""The largest size: what a subspace's d may be, and far more than a rank or a length can."""
+"""Largest size that can be named: the largest d of a subspace, and far more than a rank or a length can be."""
 SizeFor = Callable[[Contender, int], int]
-"""The size at which a method trains about so many parameters."""
+"""A function from a contender and a number of parameters to the size at which it trains about as many."""
 
 
-def parse(
+def parse_contenders(
     text: str, base: MeasureSpec, *, search: bool = False, size_for: SizeFor | None = None
 ) -> tuple[Contender, ...]:
     """Contenders from `NAME[:KEY=VALUE[,VALUE ..]]..`, joined by commas or spaces; full comes first, added if need be.
 
-    NAME is a method, or an alias such as said or did. KEY is one of the method's options; its size's letter, or `size`,
-    for its size, which alone may have several values; `lr` for learning rates to try. Options that take a list join it by
-    `+`; a text of several words stands in double quotes.
-    `params=N[,N..]` names sizes by the parameters that they train, the nearest is taken; `size_for` tells it.
-    search: sizes that are not named become the whole grid of the method's size.
+    NAME is a method, or an alias such as said or did. KEY is one of these:
+
+        size         the method's size, also by its letter (`r`, `d`, `l`) or its option's name; it may have several
+        params       sizes by the number of parameters that they train; `size_for` finds the nearest
+        lr           learning rates to try
+        of           the method under a subspace
+        an option    by its whole name; one that takes a list joins it by `+`
+
+    A text of several words stands in double quotes.
+
+    search: sizes that are not named become the whole grid of the method.
 
     Raises UnknownName for a method that does not exist, SpecError for settings that it does not have.
     """
@@ -42,18 +48,18 @@ def parse(
 
 
 def parse_method(text: str) -> MethodSpec:
-    """One method at one size, written as in a comparison: `lora:r=8:matrices=q+v`.
+    """The one method of a text, at one size, written as in a comparison: `lora:r=8:matrices=q+v`.
 
-    Raises what parse raises, and SpecError for more than that.
+    Raises what parse_contenders raises, and SpecError for more than one method or size, or for a learning rate.
     """
-    found = [c for c in parse(text, MeasureSpec()) if c.label != FULL]
+    found = [c for c in parse_contenders(text, MeasureSpec()) if c.label != FULL]
     if len(found) != 1 or len(found[0].sizes) > 1 or f"{RATES}=" in text:
         raise SpecError(f"expected one method at one size, as in lora:r=8, got {text!r}")
     return found[0].method
 
 
 def written(contender: Contender) -> str:
-    """The contender as `parse` reads it; rates that --baseline-rates and --subspace-rates set are left to them."""
+    """The contender as text; rates that --baseline-rates and --subspace-rates set are left out of it."""
     parts = [contender.label]
     if contender.size is not None:
         parts.append(f"{contender.size}={','.join(map(str, contender.sizes))}")
@@ -83,7 +89,7 @@ def _contender(words: Words, base: MeasureSpec, search: bool, size_for: SizeFor 
 
 
 def _sizes(words: Words, search: bool) -> tuple[int, ...]:
-    """The sizes that were written, or those that the method has."""
+    """The sizes that were written, or else those of the method."""
     size, keys = words.size, words.size_keys()
     _check_size_keys(words, keys)
     given = [value for key in keys for value in words.settings[key]]
@@ -140,12 +146,12 @@ def _method(words: Words, base: MeasureSpec) -> MethodSpec:
 
 
 def _options(given: dict[str, Any]) -> Any:
-    """As MethodSpec keeps them; it checks them."""
+    """The options as MethodSpec keeps them, which also checks them."""
     return tuple(sorted(given.items()))
 
 
 def _value(key: str, values: list[str], kind: type[Frozen]) -> object:
-    """One word as YAML reads it, or for an option that takes a list its parts."""
+    """The value of an option: one word as YAML reads it, or its parts for an option that takes a list."""
     if key not in kind.model_fields:
         raise UnknownName("option", key, [*kind.model_fields, RATES])
     if len(values) > 1:

@@ -1,4 +1,4 @@
-"""The trials that a comparison is made of: what each is for, and how its spec and its seeds follow from that."""
+"""The trials that a comparison is made of: the purpose of each, and the spec and seeds that follow from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intrinsic.seeds import derive
 from intrinsic.spec import CompareSpec, Contender, SeedSpec, TrialSpec
 
 ComparePurpose = Literal["rate", "score", "search"]
-"""What a trial is for: the choice of a rate, the table, or the smallest size alone."""
+"""The purpose of a trial: to choose a rate, to fill the table, or to find the smallest size."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,18 @@ class CompareTrial:
     """One trial of a comparison."""
 
     contender: Contender
+    """The method, with all its sizes and rates."""
     size: int | None
+    """Size of the method; None if it has only one."""
     rate: float
     """The learning rate."""
     seed: int
-    """Index. Equal indices are equal seeds for every method and size, so that differences are paired."""
+    """Index of the seed, from 0. Equal indices mean equal seeds for every method and size, so that differences are
+    paired."""
     purpose: ComparePurpose = "score"
 
     def spec(self, spec: CompareSpec) -> TrialSpec:
-        """The complete spec; a trial for the table and one of the search at the same settings are one trial."""
+        """The complete spec of the trial; the table's and a search's at the same settings are one trial."""
         base, stream = spec.base, "rate" if self.purpose == "rate" else "score"
         method = self.contender.at(self.size)
 
@@ -49,4 +52,6 @@ class CompareTrial:
 
 
 CompareEvent = TrialEvent[CompareTrial] | Damaged
+"""Any event of a comparison."""
 OnCompareEvent = Callable[[CompareEvent], None]
+"""A function called with every event of a comparison."""

@@ -1,4 +1,4 @@
-"""The rate at which a method is compared: chosen on a pilot, confirmed where the pilot leaves it open."""
+"""The choice of the rate at which a method is compared, confirmed by a second seed where one leaves it open."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from intrinsic.records import TrialTrain
 from intrinsic.spec import Contender
 
 CLOSE = 2.0
-"""Standard errors of a difference between two scores, below which one seed does not tell which rate is better."""
+"""Number of standard errors of the difference of two scores, up to which one seed does not tell which is better."""
 
 
 def rate_of(asker: Asker[CompareTrial], contender: Contender) -> Choice:
     """The best rate of the pilot (`choose_rate`), or its better neighbour if that has the better mean of two seeds.
 
     The second seed is run, at both rates, only where their first scores lie within CLOSE standard errors of their
-    difference, sqrt(e^2 + e'^2) with e and e' the metric's own standard error at this number of evaluation examples:
-    what two scores differ by, by chance alone. What comes out is still an estimate, from one or two seeds
-    at one size; the second seed does not make the grid grow, and a lost trial leaves the pilot's choice as it was.
+    difference, sqrt(e^2 + e'^2); e and e' are the metric's own standard errors at this number of evaluation examples,
+    by which scores differ by chance alone. The result is still an estimate, from one or two seeds at one size. The
+    second seed does not make the grid grow, and a lost trial leaves the pilot's choice as it was.
     """
     tried: dict[float, float | None] = {}
 

@@ -1,4 +1,4 @@
-"""Inquiries side by side: each asks for trials and waits, and what all have asked for runs at once."""
+"""Several inquiries side by side: each asks for trials and waits, and all that they ask for runs together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from intrinsic.measurement.trials import Asked, Asker, Trials
 from intrinsic.records import TrialResult, TrialTrain
 
 T = TypeVar("T")
+"""The type of what an inquiry returns."""
 
 
 def side_by_side(trials: Trials[Asked], inquiries: Sequence[Callable[[Asker[Asked]], T]]) -> list[T]:
-    """The values that inquiries return, in their order: functions that ask an Asker for trials, as often as they like.
+    """Run inquiries and return their values, in order. An inquiry asks an Asker for trials, as often as it likes.
 
     With one slot they run one after the other. With several, each has a thread of its own and they go in rounds: a
     round begins when every inquiry has asked or has returned, and runs all that was asked for. Store and executor stay
@@ -46,7 +47,7 @@ class _ClosedError(Exception):
 
 
 class _Table(Generic[Asked]):
-    """The place where inquiries leave their requests and find the answers."""
+    """The place where inquiries leave their requests and find the results."""
 
     def __init__(self, trials: Trials[Asked], inquiries: int) -> None:
         self.trials = trials
@@ -99,7 +100,7 @@ class _Table(Generic[Asked]):
 
 
 class _Seat(Asker[Asked], Generic[Asked, T]):
-    """What an inquiry sees of the trials."""
+    """The Asker that is handed to an inquiry."""
 
     def __init__(self, table: _Table[Asked], inquiry: Callable[[Asker[Asked]], T]) -> None:
         self._table, self._inquiry = table, inquiry

@@ -1,4 +1,4 @@
-"""How a user writes methods: `full,lora:r=1,2,4,8,said:d=100,1000`, taken apart into words. No torch here."""
+"""Methods as a user writes them, `full,lora:r=1,2,4,8,said:d=100,1000`, taken apart into words. No torch here."""
 
 from __future__ import annotations
 
@@ -12,48 +12,51 @@ from intrinsic.methods import METHODS
 from intrinsic.methods.catalogue import ANY_SIZE, Method, Size, aliases, known
 
 QUOTED = re.compile(r'"[^"]*"')
+"""Pattern of a text in double quotes."""
 WORD, PART = re.compile(r'(?:"[^"]*"|[^\s,"])+'), re.compile(r'(?:"[^"]*"|[^:"])*')
-"""What commas and spaces separate, and what colons do within it; neither does inside quotes."""
+"""Patterns of what commas and spaces separate, and of what colons separate within it; neither does inside quotes."""
 RATES, BUDGETS, OF = "lr", "params", "of"
-"""Keys that are settings of the comparison: learning rates, numbers of parameters, the method under a subspace."""
+"""Keys of the comparison's own settings: learning rates, numbers of parameters, the method under a subspace."""
 
 
 @dataclass
 class Words:
-    """A method as it was written: its name or an alias, and the settings, each a list of words."""
+    """A method as it was written: its name or an alias, and its settings, each a list of words."""
 
     written: str
+    """Name or alias, as written."""
     settings: dict[str, list[str]] = field(default_factory=dict)
+    """The words of each setting, by its key."""
 
     def __post_init__(self) -> None:
         self.name, self.meant = aliases().get(self.written, (self.written, {}))
-        """The method's name, and the settings that an alias of it stands for."""
+        """The method's name, and the settings that its alias stands for."""
 
     @property
     def method(self) -> Method:
-        """The method, as the catalogue has it."""
+        """The catalogue's entry of the method."""
         return known(self.name)
 
     @property
     def size(self) -> Size | None:
-        """What makes the method larger; None: it has one size."""
+        """The setting that makes the method larger; None if it has one size."""
         return self.method.size
 
     @property
     def label(self) -> str:
-        """The name and the settings that are neither sizes nor rates, as they were written."""
+        """The name and those settings that are neither sizes nor rates, as they were written."""
         left_out = {RATES, BUDGETS, *self.size_keys()}
         kept = {key: values for key, values in self.settings.items() if key not in left_out}
         return self.written + "".join(f":{key}={'+'.join(values)}" for key, values in kept.items())  # with their quotes
 
     def size_keys(self) -> list[str]:
-        """Those of the keys that name a size, of this method or, by mistake, of another one."""
+        """The keys that name a size, of this method or, by mistake, of another one."""
         own = set() if self.size is None else {self.size.option, self.size.letter, ANY_SIZE}
         foreign = (letters() | {ANY_SIZE}) - set(self.method.options.model_fields)
         return [key for key in self.settings if key in own | foreign]
 
     def number(self, key: str, value: str) -> float:
-        """The word as a number; SpecError for one that is none."""
+        """The word as a number. Raises SpecError for a word that is none."""
         try:
             return float(value)
         except ValueError:
@@ -61,7 +64,7 @@ class Words:
             raise SpecError(f"{self.written}: {key} must be numbers, got {value!r}{nor}") from None
 
     def rates(self) -> tuple[float, ...]:
-        """The learning rates that were written; SpecError for one that is not above 0."""
+        """The learning rates that were written. Raises SpecError for one that is not above 0."""
         given = self.settings.get(RATES, [])
         rates = tuple(self.number(RATES, value) for value in given)
         if min(rates, default=1.0) <= 0 or not all(map(math.isfinite, rates)):
@@ -69,7 +72,10 @@ class Words:
         return rates
 
     def budgets(self) -> list[int]:
-        """The numbers of parameters that were written; SpecError where sizes were as well, or the method has none."""
+        """The numbers of parameters that were written.
+
+        Raises SpecError if sizes are named as well, or if the method has one size only.
+        """
         given = self.settings.get(BUDGETS, [])
         if given and self.size is None:
             raise SpecError(f"{self.written}: {BUDGETS} stands for sizes, and it has one size only")
@@ -87,14 +93,14 @@ class Words:
 
 
 def letters() -> set[str]:
-    """The short names of all methods' sizes."""
+    """The letters by which users name the sizes of all methods."""
     return {method.size.letter for method in METHODS.offered()[0].values() if method.size is not None}
 
 
 def split(text: str) -> Iterator[Words]:
-    """The methods of a text; a word that is no method's name goes on with the setting, or the method, before it.
+    """The methods of a text, in order; a word that is no method's name continues the setting, or the method, before it.
 
-    Raises UnknownName for a word that is neither, SpecError for a quote without a second one.
+    Raises UnknownName for a word that is neither, SpecError for a double quote without a second one.
     """
     found: list[Words] = []
     key = ""
@@ -117,17 +123,17 @@ def split(text: str) -> Iterator[Words]:
 
 
 def all_names() -> list[str]:
-    """Every method and every alias."""
+    """The names of all methods, and all aliases."""
     return [*METHODS, *aliases()]
 
 
 def check_name(name: str) -> None:
-    """Raise UnknownName for what is neither a method nor an alias."""
+    """Raise UnknownName for a name that is neither a method's nor an alias."""
     if name not in (names := all_names()):
         raise UnknownName("method", name, names)
 
 
 def no_method(values: Sequence[str]) -> str:
-    """What is wrong with a word behind a setting's value, which may be meant as the next method; empty if nothing is."""
+    """Half a sentence about a value that may be meant as the next method but is none; empty if there is none."""
     names = [value for value in values if value.isidentifier()]
     return f", and {UnknownName('method', names[0], all_names())}" if names else ""

@@ -1,25 +1,25 @@
-"""The measurement: baseline, target, learning rate, search, result. The one page that joins them.
+"""The measurement of d90: baseline, target, learning rate, search, result.
 
-1. Baseline. Full fine-tuning at every rate of `baseline_rates`, one seed each, shows the best rate; then
-   `baseline_seeds` fresh seeds at that rate give the baseline's scores.
-2. Target: `intrinsic.search.make_target` of those scores.
-3. Subspace rate. One subspace trial at every rate of `subspace_rates`, at the geometric middle of the
-   bracket, shows the best rate, which then serves at all dimensions (rows of unit norm make that
-   possible); the search guards it.
+1. Baseline. Full fine-tuning runs once at every rate of `baseline_rates`; then `baseline_seeds` fresh seeds at
+   the best rate give the baseline's scores.
+2. Target: `intrinsic.search.make_target` computes it from those scores.
+3. Subspace rate. One subspace trial runs at every rate of `subspace_rates`, at the geometric middle of the
+   bracket. The best rate then serves at all dimensions, which works because the rows of P have unit norm; where a
+   dimension fails, the search tries other rates too.
 4. Search: `intrinsic.search.search` asks for trials at (d, seed, rate factor) until d90 is known.
 
 How a rate is chosen, and when its grid grows: `intrinsic.measurement.rates`.
 
-Selection bias. Rates are chosen by their score on the evaluation split, the split that d90 is defined
-on. The best of several scores is biased upwards, so no score that took part in a choice is used again: the
-scores behind baseline, target and d90 come from other seeds, and are unbiased for the rate that was chosen.
+Selection bias. Rates are chosen by their score on the evaluation split, the split that d90 is defined on. The best of
+several scores is biased upwards, so no score that took part in a choice is used again: the scores behind baseline,
+target and d90 come from other seeds, and are unbiased for the rate that was chosen.
 
-Seeds. Initialisation, data order and projection each get derive(root, role, [d,] index, name): independent
-between roles, dimensions, seed indices and each other, as the search's statistics take them to be.
-The trials of one choice of a rate share their seeds, so that only the rate differs.
+Seeds. Initialisation, data order and projection each get derive(root, role, [d,] index, name)
+(`intrinsic.seeds.derive`). They are independent between roles, dimensions, seed indices and each other, as the search's
+statistics assume. The trials of one choice of a rate share their seeds, so that only the rate differs.
 
-Everything is a function of the spec and of the stored trials: the same command on a complete store runs
-nothing and gives the same result, but for `started` and `reused`.
+The result is a function of the spec and of the stored trials: the same command on a complete store runs nothing and
+gives the same result, except for `started` and `reused`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = ["Estimate", "MeasureEvent", "SearchState", "TargetKnown", "TrialEvent
 
 @dataclass
 class _Findings:
-    """What is known so far."""
+    """Results of the steps of a measurement that have been taken so far."""
 
     baseline: Baseline | None = None
     target: Target | None = None
@@ -74,19 +74,24 @@ def measure(
 ) -> MeasureResult:
     """Find d90 of a model on a task; write result.json into output_dir, where all trials are kept.
 
-    Calling it again resumes: stored trials answer. jobs > 1 runs trials in worker processes; `executor` says where
-    instead: a name in intrinsic.executor.base.EXECUTORS, or an executor, which stays open. `on_event` hears
-    what happens (`intrinsic.measurement.events`). `runner` stands in for intrinsic.trial.run_trial; `command` is what
-    the result names as the way to get it again.
+    A second call resumes: trials that are stored are not run again. A search that finds no dimension still gives a
+    result, whose status says why.
 
-    A search that finds nothing is a result with a status. Raises StoreError (directory unusable, or data
-    changed since its trials were made), SpecError, DataError and ModelError (the trials cannot be
-    run as asked); KeyboardInterrupt leaves all finished trials stored.
+        jobs       number of trials at the same time; above 1 they run in worker processes
+        executor   where trials run instead: a name in intrinsic.executor.base.EXECUTORS, or an executor, which is left
+                   open
+        on_event   called with every event of `intrinsic.measurement.events`
+        runner     replaces intrinsic.trial.run_trial; data and model are then not checked before the first trial
+        command    recorded in the result as the way to get it again; None: this call in Python
+
+    Raises StoreError (directory unusable, or data changed since its trials were made), SpecError, DataError and
+    ModelError (the trials cannot be run as asked), and IntrinsicError if no trial came far enough to know its task's
+    metric. KeyboardInterrupt leaves all finished trials stored.
     """
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.measure(MeasureSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
     with Store(output_dir) as store, opened(executor, jobs, runner) as place:
-        if runner is None and not store.measured(spec.id):  # a finished measurement is repeated without its model
+        if runner is None and not store.measured(spec.id):  # repeating a finished measurement needs no model
             from intrinsic.trial import check_trial
 
             check_settings(spec)

@@ -1,4 +1,4 @@
-"""A measurement under way: its trials, and what is told of them."""
+"""A measurement in progress: it runs the trials and reports events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from intrinsic.store import Store
 
 
 class Campaign:
-    """Runs the trials of a measurement and tells what has become known: target, and where the crossing lies."""
+    """Runs the trials of a measurement and reports each trial, the target, and the range in which the crossing lies."""
 
     def __init__(
         self, spec: MeasureSpec, store: Store, executor: Executor, on_event: OnMeasureEvent | None = None
@@ -28,18 +28,18 @@ class Campaign:
         self.trials: Trials[MeasureTrial] = Trials(lambda asked: asked.spec(spec), store, executor, self._hear)
         self._tell = on_event or (lambda event: None)
         self._target: float | None = None
-        """Signed: see :mod:`intrinsic.measurement.scores`."""
+        """Signed target (see :mod:`intrinsic.measurement.scores`); None until it is known."""
         self._searched: list[tuple[MeasureTrial, float | None]] = []
-        """Trials of the search that ended, with what the search is told of them."""
+        """Trials of the search that have ended, each with its answer (`intrinsic.measurement.scores.answer`)."""
         self._state = SearchState(None, None)
 
     def aim(self, target: float, baseline: Baseline | None) -> None:
-        """Tell what the trials of subspaces must reach from here on; `target` is signed."""
+        """Set the signed target that subspaces must reach, and report it together with the baseline."""
         self._target = target
         self._tell(TargetKnown(signed(self.trials.facts(), target), baseline))
 
     def artefact_bytes(self, d: int | None) -> int | None:
-        """The artefact's size, of a trial of the search at d and the rate in use when it ended; None if there is none."""
+        """The artefact's size in bytes, of a search trial at d and the rate in use at the end; None if none has one."""
         results = self.trials.results
         rates = [asked.rate for asked in results if asked.purpose == "search"]
         sizes = [
@@ -71,10 +71,10 @@ class Campaign:
 
 
 def search_state(trials: Sequence[tuple[MeasureTrial, float | None]], target: float) -> SearchState:
-    """Where the crossing lies, by the trials of the search in the order they ended, and their answers (signed).
+    """The range in which the crossing lies, from the search's trials in the order in which they ended.
 
-    As in the search itself (`intrinsic.search.ledger`), a mean is taken over the trials at the rate in use, without
-    lost ones and without a guard's first look, which was chosen for being high.
+    Each trial comes with its signed answer. As in the search itself (`intrinsic.search.ledger`), a mean is taken over
+    the trials at the rate in use, without lost ones and without a guard's first look, whose score is biased upwards.
     """
     factor = next((asked.rate_factor for asked, _ in reversed(trials) if asked.purpose == "search"), 1.0)
     scores: dict[int, list[float]] = defaultdict(list)

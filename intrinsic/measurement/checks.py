@@ -1,4 +1,4 @@
-"""What is refused before anything is trained, and most of it before anything is loaded. No torch until it is needed."""
+"""Checks of a measurement's settings before anything is trained. Most of them load nothing; torch is imported late."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from intrinsic.spec import MeasureSpec, SearchSpec, TargetSpec, TrialSpec
 from intrinsic.tasks import check_task
 
 Answer = TypeVar("Answer")
+"""The type of what a check returns."""
 
 FINEST = 1.001
-"""Smallest ratio of neighbouring dimensions: nobody tells finer ones apart, and their list would have no end."""
+"""Smallest ratio of neighbouring dimensions: closer ones cannot be told apart, and would make an endless list."""
 MOST_DIMENSIONS = 300
-"""The fit's cost grows with their cube; at 300 it takes seconds a search."""
+"""Largest number of dimensions: the cost of the fit grows with its cube, and is seconds a search at 300."""
 DEFAULTS = MeasureSpec()
+"""Settings of a measurement where nothing is given."""
 
 
-def check_settings(spec: MeasureSpec) -> None:
-    """Refuse what the settings alone show to be wrong, or to change nothing; nothing is read.
+def check_settings(spec: MeasureSpec, *, aimed: bool = True) -> None:
+    """Refuse settings that are wrong or would change nothing, as far as they alone show it; nothing is read.
 
-    A setting that has its default is never refused: the record of a run holds all of them.
+    A setting that has its default is never refused: the record of a run, which can serve as a configuration, holds all
+    of them. aimed: whether the target is used, as it is not by a comparison without a search.
+
     Raises SpecError (UnknownName for the task), ModelError for a model of another kind than the task.
     """
     info = check_task(spec.task)
@@ -39,13 +43,14 @@ def check_settings(spec: MeasureSpec) -> None:
     if spec.of is not None:
         check_under_subspace(spec.of.name)
     _check_search(spec.search)
-    _check_target(spec.target, info.metrics[0])
+    if aimed:
+        _check_target(spec.target, info.metrics[0])
 
 
 def check_start(spec: MeasureSpec) -> tuple[str, ...]:
-    """All that a run checks at its start, without reading a weight or asking the Hub.
+    """Check what a run checks at its start, without reading a weight or asking the Hub.
 
-    Returns what could not be checked so. Raises SpecError, DataError and ModelError as a run would.
+    Returns phrases for what could not be checked that way. Raises SpecError, DataError and ModelError as a run would.
     """
     from intrinsic.trial import outline_trial
 
@@ -54,11 +59,11 @@ def check_start(spec: MeasureSpec) -> tuple[str, ...]:
 
 
 def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> Answer:
-    """check() a trial of the baseline, of the method under the subspaces, then those at both ends of the bracket.
+    """Call check() on those trials of a measurement that show whether all of it can run.
 
-    A SpecError of the last two is the bracket's.
-
-    Returns what check() says of the last.
+    They are one of the baseline, one of the method under the subspaces, and those at both ends of the bracket. Returns
+    what check() returns for the last one. Raises what check() raises; a SpecError for an end of the bracket is raised
+    again with the bracket's flags in its sentence.
     """
     baseline = MeasureTrial("baseline", 0, spec.baseline_rates[0]).spec(spec)
     check(baseline)
@@ -96,7 +101,7 @@ def _check_search(search: SearchSpec) -> None:
 
 
 def check_direction(target: TargetSpec, metric: str, higher_is_better: bool) -> None:
-    """Raise SpecError for a share of a score that is better when lower."""
+    """Raise SpecError for a target that is a share of the score, if a lower score is better."""
     if not higher_is_better and target.kind != "chance-corrected":
         raise SpecError(
             f"target {target.kind!r} is a share of a score, but {metric} is better when lower: "

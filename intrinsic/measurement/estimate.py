@@ -1,4 +1,4 @@
-"""What a measurement will cost, before it is run."""
+"""The cost of a measurement, estimated before it is run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from intrinsic.store import Store
 from intrinsic.store.index import Summary
 
 Range = tuple[float, float]
+"""A lower and an upper limit, both inclusive."""
 
 WORKER_START = 12.0
 """Seconds until a worker process of --jobs begins its first trial: it imports torch and transformers, once."""
@@ -22,21 +23,22 @@ WORKER_START = 12.0
 
 @dataclass(frozen=True)
 class Estimate:
-    """From and to, both inclusive; None where nothing is known that it could be computed from."""
+    """The expected cost of a measurement. Every value is a pair of a lower and an upper limit, both inclusive."""
 
     trials: tuple[int, int]
+    """Number of trials."""
     steps: tuple[int, int] | None
-    """Optimiser steps of all trials."""
+    """Number of optimiser steps of all trials together; None if nothing tells how many training examples there are."""
     seconds: Range | None
-    """Sum of the trials' own seconds on the clock (loading, training, evaluation), as if one ran after another; from
-    what like trials in the output directory took."""
+    """Sum of the trials' wall-clock seconds (loading, training, evaluation), as if one ran after another; None unless
+    trials of the same task and model in the output directory show how long one takes."""
 
 
 def estimate(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None = None) -> Estimate:
-    """The cost of measure(spec, output_dir) from nothing, without training or loading anything.
+    """The cost of measure(spec, output_dir) without any stored result, found without training or loading anything.
 
-    The range of trials holds what about 95 % of simulated searches took; a hard case costs more, up to the
-    search's max_trials.
+    Trials that are stored in output_dir show how many steps and seconds one takes; they are not subtracted. The range
+    of trials covers about 95 % of simulated searches; a hard case costs more, up to the search's max_trials.
     """
     full, subspace = _trials(spec)
     trials = (full[0] + subspace[0], full[1] + subspace[1])
@@ -51,7 +53,7 @@ def estimate(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None = None
 
 
 def _trials(spec: MeasureSpec) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Trials of full fine-tuning and of subspaces, each from and to."""
+    """The numbers of trials of full fine-tuning and of subspaces, a lower and an upper limit each."""
     baseline, pilot = _choice(spec.baseline_rates), _choice(spec.subspace_rates)
     search = _search_trials(spec)
     full = (baseline[0] + spec.baseline_seeds, baseline[1] + spec.baseline_seeds)
@@ -76,7 +78,7 @@ def _search_trials(spec: MeasureSpec) -> tuple[int, int]:
 
 
 def _known(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None) -> list[Summary]:
-    """Trials in the directory of the same task and model that ended well."""
+    """The trials in the directory that ended well and have the spec's task and model."""
     if output_dir is None or not os.path.isdir(output_dir):
         return []
     scope = digest(spec.task.model_dump(mode="json"))
@@ -86,7 +88,7 @@ def _known(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None) -> list
 
 
 def _steps(spec: MeasureSpec, known: list[Summary]) -> int | None:
-    """Optimiser steps of one trial."""
+    """The number of optimiser steps of one trial; None if it is not known."""
     optim = spec.optim
     if optim.steps is not None:
         return optim.steps
@@ -98,7 +100,7 @@ def _steps(spec: MeasureSpec, known: list[Summary]) -> int | None:
 
 
 def _per_step(known: list[Summary], method: str) -> float | None:
-    """Seconds of such a trial, start and evaluation included, for each of its steps."""
+    """Median seconds of a trial of this method, loading and evaluation included, divided by its steps."""
     found = [line.seconds / line.steps for line in known if line.method == method and line.steps]
     return median(found) if found else None
 

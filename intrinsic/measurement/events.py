@@ -1,4 +1,4 @@
-"""What a running measurement or comparison tells: each trial with what it was asked for by, the target, the search.
+"""Events of a running measurement or comparison: its trials, the target, the state of the search.
 
 Scores are in the metric's own unit.
 """
@@ -14,39 +14,43 @@ from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.records import Baseline
 
 Asked = TypeVar("Asked")
+"""The type that describes a requested trial: MeasureTrial or CompareTrial."""
 
 
 @dataclass(frozen=True)
 class TrialEvent(Generic[Asked]):
-    """Something happened to a trial."""
+    """An event in the course of one trial."""
 
     asked: Asked
-    """What the trial was asked for by: a MeasureTrial or a CompareTrial."""
+    """Description of the trial: a MeasureTrial or a CompareTrial."""
     event: Started | Progress | Waiting | Finished | Reused
+    """The executor's event."""
     reached: bool | None = None
-    """Does the score of this one trial reach the target? None: it has not ended, has no score, is full
+    """Whether the score of this one trial reaches the target; None if it has not ended, has no score, is full
     fine-tuning's, or the target is not known."""
 
 
 @dataclass(frozen=True)
 class TargetKnown:
-    """The baseline is complete."""
+    """The event that the baseline is complete, and the target known."""
 
     value: float
-    """The target's value."""
+    """The target: the score that subspaces must reach."""
     baseline: Baseline | None
-    """None: no trial of it gave a score, and the target is a fixed number."""
+    """Scores of full fine-tuning; None if none of its trials gave a score and the target is a fixed number."""
 
 
 @dataclass(frozen=True)
 class SearchState:
-    """Where the crossing lies by the mean scores at the rate in use, so far."""
+    """The event that the range in which the crossing lies has changed, by the mean scores at the rate in use."""
 
     low: int | None
-    """Largest dimension below `high` that does not reach the target."""
+    """Largest dimension below `high` that does not reach the target; None if there is none yet."""
     high: int | None
-    """Smallest dimension that reaches it."""
+    """Smallest dimension that reaches the target; None if there is none yet."""
 
 
 MeasureEvent = TrialEvent[MeasureTrial] | TargetKnown | SearchState | Damaged
+"""Any event of a measurement."""
 OnMeasureEvent = Callable[[MeasureEvent], None]
+"""A function called with every event of a measurement."""

@@ -1,4 +1,4 @@
-"""The trials a measurement is made of: what each is for, and how its spec and its seeds follow from that."""
+"""The trials that a measurement is made of: the purpose of each, and the spec and seeds that follow from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from intrinsic.seeds import derive
 from intrinsic.spec import MeasureSpec, MethodSpec, SeedSpec, TrialSpec
 
 Stream = Literal["baseline-rate", "baseline", "subspace-rate", "search"]
-"""What the seeds of a trial are derived under."""
+"""The role under which the seeds of a trial are derived."""
 Purpose = Stream | Literal["guard"]
-"""What a trial is for. guard: one of the search at a rate that is not in use, to see whether a dimension fails for its
-rate."""
+"""The purpose of a trial. `guard`: a trial of the search at another rate than the one in use, to see whether a
+dimension fails because of its rate."""
 
 
 @dataclass(frozen=True)
@@ -22,23 +22,23 @@ class MeasureTrial:
 
     purpose: Purpose
     seed: int
-    """Index of the seed within (stream, d)."""
+    """Index of the seed within (stream, d), from 0."""
     rate: float
     """The learning rate."""
     d: int | None = None
-    """The dimension of the subspace; None: full fine-tuning."""
+    """Dimension of the subspace; None: full fine-tuning."""
     rate_factor: float = 1.0
-    """The learning rate in units of the one that was chosen for subspaces."""
+    """Learning rate divided by the one that was chosen for subspaces."""
     first_look: bool = False
-    """Whether it is a guard's first look: see :class:`intrinsic.records.Point`."""
+    """Whether it is a guard's first look at another rate: see :class:`intrinsic.records.Point`."""
 
     @property
     def stream(self) -> Stream:
-        """The stream of the seeds: a guard's go on from the search's own."""
+        """The role under which the seeds are derived; guards share the search's, and use indices beyond it."""
         return "search" if self.purpose == "guard" else self.purpose
 
     def spec(self, spec: MeasureSpec) -> TrialSpec:
-        """The complete spec: all that is not said here comes from the measurement's."""
+        """The complete spec of the trial; what this trial does not say comes from the measurement's spec."""
         return TrialSpec(
             task=spec.task,
             model=spec.model,
@@ -67,7 +67,7 @@ class MeasureTrial:
 
 
 def row(asked: MeasureTrial, result: TrialResult) -> TrialRow:
-    """The trial as the measurement lists it."""
+    """The trial as the measurement's result lists it."""
     return TrialRow(
         trial_id=result.run.trial_id,
         role=asked.purpose,

@@ -7,29 +7,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 EXTENSIONS = 3
-"""A grid grows by at most so many rates."""
+"""Largest number of rates that are added to a grid."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A rate, the score it was chosen for, and what the user should know about the choice."""
+    """A chosen learning rate, its score, and warnings about the choice."""
 
     rate: float
+    """The learning rate."""
     score: float | None
-    """None: the grid had one rate, and nothing was tried; or no rate gave a score."""
+    """Signed score of the rate; None if the grid had one rate and nothing was tried, or if no rate gave a score."""
     warnings: tuple[str, ...] = ()
-    """What may have gone wrong with it."""
+    """Sentences about what may be wrong with the choice."""
 
 
 def choose_rate(
     grid: Sequence[float], score_at: Callable[[Sequence[float]], Sequence[float | None]], what: str
 ) -> Choice:
-    """The rate of the best score (ties: the smaller rate), scores being signed so that higher is better.
+    """The rate with the best score, the smaller one on ties; scores are signed so that higher is better.
 
-    score_at scores a batch of rates: -inf for a rate that diverged, None for a trial that was lost and tells nothing
-    about its rate. While the best rate is an end of the grid and strictly better than its neighbour, or every rate
-    diverged (then they are too high), the grid grows there by the ratio of its last two rates. One rate is taken as
-    it is, without a trial.
+        score_at   scores a batch of rates: -inf for a rate that diverged, None for a trial that was lost and tells
+                   nothing about its rate
+        what       names the rate in warnings, as in `baseline`
+
+    The grid grows by at most EXTENSIONS rates: while the best rate is an end of it and strictly better than its
+    neighbour, it grows there by the ratio of the last two rates; while every rate diverged, it grows downwards. A grid
+    of one rate is not tried out.
     """
     rates = sorted(set(grid))
     if len(rates) == 1:
@@ -45,7 +49,7 @@ def choose_rate(
 
 
 def _best(scores: Mapping[float, float | None]) -> float:
-    """Lost trials are the worst, then diverged ones."""
+    """The rate with the best score; diverged trials count less than any score, and lost ones less than those."""
     return max(sorted(scores), key=lambda rate: (scores[rate] is not None, _value(scores[rate])))
 
 
@@ -70,7 +74,7 @@ def _beyond(scores: Mapping[float, float | None]) -> float | None:
 
 
 def _tidy(rate: float) -> float:
-    """0.008, not 0.007999999999999999: the rate enters the trial's name."""
+    """Round to 6 significant digits, as 0.007999999999999999 to 0.008: the rate is part of the trial's id."""
     return float(f"{rate:.6g}")
 
 

@@ -1,4 +1,4 @@
-"""Scores and their signs: a search wants higher to be better, a record the metric's own unit."""
+"""Conversions of scores: a search needs them signed so that higher is better, a record in the metric's own unit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from intrinsic.records import SearchResult, TrialResult, TrialTrain
 
 
 def signed(facts: TrialTrain, score: float) -> float:
-    """The score, negated where lower is better, and back; `facts` are those of any trial of the task."""
+    """The score, negated if lower is better; applied twice it gives the score back. facts: of any trial of the task."""
     return score if facts.higher_is_better else -score
 
 
@@ -20,12 +20,12 @@ def signed_score(result: TrialResult) -> float | None:
 
 
 def answer(result: TrialResult) -> float | None:
-    """What a search is told (`intrinsic.search.ledger.Evaluate`): -inf for a diverged trial, None for a lost one."""
+    """The answer to a search (`intrinsic.search.ledger.Evaluate`): the signed score; -inf if diverged, None if lost."""
     return -math.inf if result.run.status == "diverged" else signed_score(result)
 
 
 def unsigned(found: SearchResult, facts: TrialTrain) -> SearchResult:
-    """A search over signed scores in the metric's own unit."""
+    """The result of a search over signed scores, converted into the metric's own unit."""
     if facts.higher_is_better:
         return found
     points = [p.model_copy(update={"score": None if p.score is None else -p.score}) for p in found.points]

@@ -1,4 +1,4 @@
-"""The trials of a measurement or a comparison: run, kept in the order they were asked for, summed up."""
+"""The trials of a measurement or a comparison: run through the store, kept in the order asked for, summed up."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from intrinsic.spec import TrialSpec
 from intrinsic.store import Store
 
 Asked = TypeVar("Asked", bound=Hashable)
-"""What a trial is asked for by: a MeasureTrial or a CompareTrial."""
+"""The type that describes a requested trial: MeasureTrial or CompareTrial."""
 
 
 class Asker(ABC, Generic[Asked]):
-    """Gives trials to who asks for them, and what they say about the task."""
+    """Runs trials on request, and knows what they say about the task."""
 
     @abstractmethod
     def run(self, asked: Sequence[Asked]) -> list[TrialResult]:
-        """The results, in the order asked for; a trial that was run before is not run again."""
+        """Run trials and return their results, in the order asked for; a trial that was run before is not run again."""
 
     @abstractmethod
     def facts(self) -> TrialTrain:
-        """What the trials say about task and metric; IntrinsicError if none came far enough to know."""
+        """Facts about task and metric, from a trial. Raises IntrinsicError if none came far enough to know them."""
 
     @final
     def answers(self, asked: Sequence[Asked]) -> list[float | None]:
@@ -41,7 +41,7 @@ class Asker(ABC, Generic[Asked]):
 
 @final
 class Trials(Asker[Asked]):
-    """Runs trials through the store and keeps what they gave, in the order in which they were asked for."""
+    """Runs trials through the store and keeps their results, in the order in which they were asked for."""
 
     def __init__(
         self,
@@ -50,12 +50,12 @@ class Trials(Asker[Asked]):
         executor: Executor,
         on_event: Callable[[TrialEvent[Asked] | Damaged], None],
     ) -> None:
-        """spec_of: the complete spec of what is asked for. Two that have one spec are one trial."""
+        """Begin without trials. spec_of: a request's complete spec; requests with equal specs are one trial."""
         self._spec_of, self._store, self._executor, self._tell = spec_of, store, executor, on_event
         self._asked: dict[Asked, str] = {}
-        """Trial ids."""
+        """Id of the trial that each request stands for."""
         self._first: dict[str, Asked] = {}
-        """What each trial was first asked for by, by its id."""
+        """The first request for each trial, by the trial's id."""
         self._results: dict[str, TrialResult] = {}
         self._reused: set[str] = set()
 
@@ -66,7 +66,7 @@ class Trials(Asker[Asked]):
 
     @property
     def results(self) -> Mapping[Asked, TrialResult]:
-        """Everything that was asked for and has ended, with its result, in that order."""
+        """Result of every requested trial that has ended, in the order asked for."""
         return {one: self._results[name] for one, name in self._asked.items() if name in self._results}
 
     def run(self, asked: Sequence[Asked]) -> list[TrialResult]:
@@ -95,12 +95,12 @@ class Trials(Asker[Asked]):
         raise IntrinsicError(f"no trial came far enough to know its task's metric; {self.how_the_first_ended()}")
 
     def how_the_first_ended(self) -> str:
-        """Half a sentence for a user whose trials all ended without a score."""
+        """Half a sentence about the first trial, for a user whose trials all ended without a score."""
         first = next(iter(self._results.values())).run
         return f"the first ended as {first.status}: {first.error}"
 
     def cost(self) -> Cost:
-        """The sum over all trials, those that the store answered among them."""
+        """The sums over all trials, those that were already stored included."""
         results = self._results.values()
         return Cost(
             trials=len(results),
@@ -110,7 +110,7 @@ class Trials(Asker[Asked]):
         )
 
     def meta(self) -> Meta:
-        """The first trial's, with the hashes that all trials share."""
+        """The first trial's metadata, with only those hashes that all trials share."""
         results = list(self._results.values())
         first = results[0].meta
         others = [result.meta.hashes for result in results if result.meta.hashes]
@@ -120,7 +120,10 @@ class Trials(Asker[Asked]):
 
 @contextmanager
 def opened(executor: str | Executor | None, jobs: int, runner: Runner | None) -> Iterator[Executor]:
-    """The executor of this name (None: the usual one for so many jobs), closed at the end; an object stays open."""
+    """Yield the executor of this name (None: the usual one for so many jobs), and close it at the end.
+
+    An executor that is given as an object stays open. Raises what `intrinsic.executor.base.make_executor` raises.
+    """
     if executor is not None and not isinstance(executor, str):
         yield executor
         return

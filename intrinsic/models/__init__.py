@@ -1,7 +1,7 @@
-"""Models: a pretrained network for a task, or a small reference net. Importable without torch or transformers.
+"""Models: pretrained networks and small reference nets. Importing this package imports no torch or transformers.
 
 >>> from intrinsic.models import MODELS, load_model
->>> from intrinsic.spec import Inputs, ModelSpec
+>>> from intrinsic.spec import ModelSpec
 >>> loaded = load_model(ModelSpec(), num_labels=2, problem="classification", kind="text", seed=0)  # doctest: +SKIP
 """
 
@@ -24,9 +24,10 @@ __all__ = ["MODELS", "ModelInfo", "check_model", "is_here", "load_model"]
 
 
 def check_model(spec: ModelSpec, kind: Inputs) -> None:
-    """Refuse what the settings alone show to be wrong; nothing is read.
+    """Check the settings of a model by themselves; no file is read.
 
-    Raises ModelError for a model of another kind than the task, SpecError for a setting that would change nothing.
+    Raises UnknownName for an unknown kind of task, ModelError for a model of another kind than the task, SpecError for
+    a setting that the model does not use.
     """
     if kind not in get_args(Inputs):
         raise UnknownName("kind of task", kind, get_args(Inputs))
@@ -44,9 +45,9 @@ def check_model(spec: ModelSpec, kind: Inputs) -> None:
 
 
 def is_here(spec: ModelSpec, kind: Inputs) -> bool:
-    """Whether the model can be had without asking the Hub; what lies here is checked as far as needs no weights.
+    """Whether the model can be loaded without asking the Hub; files that are here are checked, but no weights are read.
 
-    Raises what load_model raises.
+    Raises what :func:`load_model` raises.
     """
     check_model(spec, kind)
     info = MODELS.get(spec.name)
@@ -78,21 +79,22 @@ def load_model(
     seed: int,
     weights: bool = True,
 ) -> LoadedModel:
-    """The network `spec` names, in float32, in eval mode, with a fresh head for the task.
+    """Load the network that `spec` names, in float32 and in eval mode, with a fresh head for the task.
 
     spec.name is looked up in this order: MODELS, a local folder (as the Hub lays models out, or a
     `models--*` folder of the Hub's cache), the Hub's cache on this machine, the Hub.
 
-    seed governs what is newly initialised (the head, or all of a reference net) and nothing else: the
-    backbone is the same for every seed, and the global random state is left as it was. Nothing is printed.
+    Nothing is printed, and the global random state is left as it was.
 
     num_labels: width of the logits [batch, num_labels]; 1 for regression.
     problem: what is asked of the model, or its name in intrinsic.problems.PROBLEMS.
-    input_shape: (channels, height, width); for reference nets only.
-    weights: False gives the architecture alone, on the meta device, without weights_sha256; no weight is read.
+    kind: the kind of the task's inputs, `text` or `vision`.
+    input_shape: (channels, height, width) of the images; for reference nets only.
+    seed: seed of what is newly initialised (the head, or all of a reference net); the backbone does not depend on it.
+    weights: False gives the architecture alone, on the meta device, with an empty weights_sha256; no weight is read.
 
-    Raises SpecError for settings that contradict each other, ModelError for a model that is absent,
-    unreachable (within seconds), damaged, or of another kind than the task.
+    Raises SpecError for settings that contradict each other, UnknownName for a name that is none, ModelError for a
+    model that is absent, unreachable (reported within seconds), damaged, or of another kind than the task.
     """
     asked = problem_named(problem)
     asked.check_outputs(num_labels)

@@ -1,6 +1,7 @@
-"""The models by name: what each is, how it is loaded, what it takes. No torch or transformers here.
+"""The models by name: what each is, how it is loaded, which settings it takes.
 
-Any folder that the Hub's layout fits, and any name on the Hub, is a model too; these are the ones with names of their own.
+A folder in the Hub's layout, and a name on the Hub, can be loaded too; the catalogue lists the models with names of
+their own. Neither torch nor transformers is imported here.
 """
 
 from __future__ import annotations
@@ -11,27 +12,28 @@ from intrinsic.plugins import Registry, is_a
 from intrinsic.spec import Inputs, ModelSpec
 
 PRETRAINED = ".pretrained:load"
+"""Loader of pretrained transformers; it also loads every model that is not in the catalogue."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model known by name, or one of a family that a package brings."""
+    """Entry of a model in the catalogue."""
 
     kind: Inputs
     description: str
     load: str = PRETRAINED
-    """Module and function, `package.module:load`, called as intrinsic.models.load_model calls those of this package, with
-    the problem as an object; it returns an intrinsic.models.loaded.LoadedModel. A module with a leading dot lies in
-    intrinsic.models."""
+    """Module and function, `package.module:load`, that loads the model: it takes the arguments of
+    :func:`intrinsic.models.load_model`, the problem as an object, and returns an intrinsic.models.loaded.LoadedModel. A
+    module with a leading dot lies in intrinsic.models."""
     takes: tuple[str, ...] = ()
-    """The settings of ModelSpec, besides the name, that change something in it."""
+    """Settings of ModelSpec that the model uses, besides the name."""
     pretrained: bool = False
-    """Whether theta_0 was learned from data, and not drawn from the seed."""
+    """Whether theta_0 was learned from data; False: it is drawn from the seed."""
     folder: str | None = None
-    """For :data:`PRETRAINED`: module and function without arguments that gives the folder, laid out as the Hub lays models
-    out."""
+    """Module and function without arguments that returns the model's folder, in the Hub's layout; needed if `load` is
+    :data:`PRETRAINED`, None otherwise."""
     sized_by_images: bool = False
-    """Whether its number of weights follows from the images, so that nothing is known of it without the data."""
+    """Whether the number of weights depends on the images' size, so that it is unknown until the data are read."""
 
 
 MODELS: Registry[ModelInfo] = Registry(

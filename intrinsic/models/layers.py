@@ -1,4 +1,4 @@
-"""How deep a transformer is, and how to keep only its first layers."""
+"""The depth of a transformer, and truncation to its first layers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 from intrinsic.errors import ModelError
 
 DECODER_FIELDS = ("decoder_layers", "num_decoder_layers")
+"""Fields of a configuration that may hold the number of decoder layers."""
 STAGED = ("depths", "block_sizes", "hidden_sizes")
-"""Fields of architectures whose layers come in stages of different shapes: cutting them needs more than a number."""
+"""Fields of configurations whose layers come in stages of different shapes, which :func:`truncate` cannot cut."""
 
 
 def depth(config: Any) -> int | None:
-    """Number of layers (of an encoder-decoder: of its encoder); None where layers are no plain stack."""
+    """Number of layers (of an encoder-decoder: of its encoder); None if the layers are no plain stack."""
     if any(isinstance(getattr(config, field, None), (list, tuple)) for field in STAGED):
         return None
     layers = getattr(config, "num_hidden_layers", None)
@@ -20,9 +21,10 @@ def depth(config: Any) -> int | None:
 
 
 def truncate(config: Any, layers: int) -> None:
-    """Keep the first `layers` layers, in place; of an encoder-decoder, in both stacks.
+    """Change a configuration to its first `layers` layers, in place; of an encoder-decoder, in both stacks.
 
     Embeddings, the final norm and the head stay. A decoder with fewer layers than asked for keeps all of its own.
+    Raises ModelError if the layers are no plain stack, or fewer than `layers`.
     """
     there = depth(config)
     if there is None:

@@ -1,4 +1,4 @@
-"""What a loader hands over, and the facts about weights that go with it."""
+"""The result of loading a model, and functions that describe its weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 LOOSE_EMBEDDINGS = ("cls_token", "position_embeddings", "distillation_token", "mask_token")
-"""Embeddings that vision transformers hold as bare parameters."""
+"""Names of embeddings that vision transformers hold as bare parameters and not in an nn.Embedding."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,31 @@ class LoadedModel:
     """A model ready to be fine-tuned."""
 
     model: nn.Module
-    """model(**batch_without_labels).logits is [batch, num_labels]; eval mode, float32, on the CPU."""
+    """The network at theta_0, in eval mode and float32, on the CPU (on the meta device if loaded without weights).
+
+    model(**batch_without_labels).logits is [B, num_labels]."""
     preprocessor: Any
-    """The tokenizer for text, the image processor of a pretrained vision model, None for a reference net."""
+    """Tokenizer for text, image processor of a pretrained vision model, None for a reference net."""
     head_names: tuple[str, ...]
-    """Name prefixes of the newly initialised parameters: the task's head. A BERT whose checkpoint lacks the
-    pooler has the pooler here too."""
+    """Name prefixes of the newly initialised parameters, the task's head. For a BERT whose checkpoint lacks the pooler
+    they include the pooler."""
     embedding_names: tuple[str, ...]
-    """Full names of the parameters of token, position and type embeddings, under every alias they have."""
+    """Full names of the parameters of token, position and type embeddings, under every alias."""
     revision: str | None
-    """The commit of a Hub model; None for what has no revisions."""
+    """Commit of a model on the Hub; None for a model that has no revisions."""
     weights_sha256: str
-    """:func:`hash_weights` of theta_0 without a pretrained model's fresh head; of a reference net, all of it."""
+    """Hash of theta_0 by :func:`hash_weights`, without a pretrained model's fresh head; empty if no weights were loaded.
+
+    A reference net is hashed whole."""
     description: str
+    """Phrase for reports: architecture, layers, pooling, number of parameters."""
 
 
 def hash_weights(model: nn.Module, without: tuple[str, ...] = ()) -> str:
-    """SHA-256 over the state's tensors by sorted name: name, dtype, shape, bytes. Prefixes `without` are left out.
+    """SHA-256 (hex) over the state's tensors by sorted name: name, dtype, shape, bytes.
 
-    Independent of the order of modules and of how a checkpoint was cut into files. Truncation changes it.
+    Tensors whose names lie under the prefixes `without` are left out. The hash does not depend on the order of modules
+    or on how a checkpoint was cut into files; truncation of the model changes it.
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
@@ -53,15 +59,15 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 
 def has_prefix(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether a dotted name is, or lies under, one of the prefixes."""
+    """Whether a dotted name equals one of the prefixes or lies under it."""
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def embedding_names(model: nn.Module) -> tuple[str, ...]:
-    """Parameters of every nn.Embedding, and a vision transformer's loose ones, under all their names.
+    """Names of the parameters of every nn.Embedding, and of a vision transformer's bare ones, under all aliases.
 
-    Relative position tables (T5, DeBERTa-v2) are position embeddings; an image's patch projection is an
-    ordinary linear map and is not.
+    Relative position tables (T5, DeBERTa-v2) count as position embeddings; an image's patch projection is an ordinary
+    linear map and does not count.
     """
     tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
     found = {id(parameter) for table in tables for parameter in table.parameters(recurse=False)}
@@ -71,5 +77,5 @@ def embedding_names(model: nn.Module) -> tuple[str, ...]:
 
 
 def count(model: nn.Module) -> int:
-    """Number of scalars in the model's parameters, tied ones once."""
+    """Number of scalars in the model's parameters; tied ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())

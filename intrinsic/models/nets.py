@@ -1,12 +1,12 @@
-"""Small reference nets for images, drawn from a seed: nothing is downloaded.
+"""Small reference nets for images, whose weights are drawn from a seed; nothing is downloaded.
 
 mlp     Li et al. 2018: C*H*W - 200 - 200 - labels, ReLU. 199,210 parameters on MNIST, 656,810 on CIFAR-10.
 lenet   Li et al. 2018: conv 6@5x5, max-pool 2, conv 16@5x5, max-pool 2, 120, 84, labels; no padding, ReLU.
         44,426 parameters on MNIST, 62,006 on CIFAR-10. Images of 16x16 at least.
-        Both start as in the code behind that paper: biases 0, weights by the he_normal of Keras 2.1, a normal
-        with standard deviation sqrt(2 / fan_in) cut off at two of them (and not rescaled after the cut).
+        Both start as in the code behind that paper: biases 0, weights by the he_normal of Keras 2.1, a normal with
+        standard deviation sqrt(2 / fan_in) cut off at two standard deviations (and not rescaled after the cut).
 vit-tiny  a ViT: width 64, 4 layers of 4 heads, MLP 128, no dropout; the largest patch that leaves at least
-        7 x 7 of them (MNIST: 49 of 4x4; CIFAR-10: 64 of 4x4; digits: 64 of 1x1). Starts as transformers does:
+        7 x 7 patches (MNIST: 49 of 4x4; CIFAR-10: 64 of 4x4; digits: 64 of 1x1). Starts as transformers does:
         weights N(0, 0.02^2) cut off, biases 0. Takes --layers and --pooling like a pretrained one.
 """
 
@@ -28,13 +28,17 @@ from intrinsic.problems import Problem
 from intrinsic.spec import Inputs, ModelSpec
 
 Shape = tuple[int, int, int]
+"""(channels, height, width) of an image."""
 HIDDEN = 200
+"""Width of mlp's hidden layers."""
 LENET_SIDE = 16
+"""Smallest height and width that lenet takes."""
 PATCHES_A_SIDE = 7
+"""Square root of the smallest number of patches of vit-tiny."""
 
 
 class Net(nn.Module):
-    """pixel_values [B, C, H, W] -> features [B, F] -> .logits [B, labels]."""
+    """Network with a linear head: pixel_values [B, C, H, W] -> features [B, F] -> .logits [B, num_labels]."""
 
     def __init__(self, features: nn.Sequential, width: int, num_labels: int) -> None:
         super().__init__()
@@ -49,7 +53,7 @@ class Net(nn.Module):
 
 
 def he_normal(module: nn.Linear | nn.Conv2d) -> None:
-    """Weights from N(0, 2 / fan_in) cut off at two standard deviations; biases 0."""
+    """Draw the weights from N(0, 2 / fan_in), cut off at two standard deviations, and set the biases to 0."""
     std = math.sqrt(2 / module.weight[0].numel())
     nn.init.trunc_normal_(module.weight, std=std, a=-2 * std, b=2 * std)
     if module.bias is not None:
@@ -57,11 +61,13 @@ def he_normal(module: nn.Linear | nn.Conv2d) -> None:
 
 
 def mlp(shape: Shape, num_labels: int) -> nn.Module:
+    """The net `mlp` for images of this shape, freshly drawn."""
     layers = (nn.Linear(math.prod(shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
     return Net(nn.Sequential(nn.Flatten(), *layers), HIDDEN, num_labels)
 
 
 def lenet(shape: Shape, num_labels: int) -> nn.Module:
+    """The net `lenet` for images of this shape, freshly drawn. Raises ModelError for images that are too small."""
     channels, height, width = shape
     if min(height, width) < LENET_SIDE:
         raise ModelError(
@@ -78,6 +84,7 @@ def _after_convolutions(side: int) -> int:
 
 
 def vit_config(shape: Shape, num_labels: int) -> ViTConfig:
+    """The configuration of `vit-tiny` for images of this shape."""
     channels, height, width = shape
     config = ViTConfig(
         image_size=(height, width),
@@ -95,7 +102,7 @@ def vit_config(shape: Shape, num_labels: int) -> ViTConfig:
 
 
 def _patch(height: int, width: int) -> int:
-    """The largest side of a square patch that tiles the image and leaves at least PATCHES_A_SIDE^2 of them."""
+    """The side of the largest square patch that tiles the image into at least PATCHES_A_SIDE^2; 1 if there is none."""
     sides = range(1, min(height, width) + 1)
     tiling = [p for p in sides if height % p == 0 and width % p == 0]
     fine = [p for p in tiling if (height // p) * (width // p) >= PATCHES_A_SIDE**2]
@@ -103,6 +110,7 @@ def _patch(height: int, width: int) -> int:
 
 
 def vit_tiny(shape: Shape, num_labels: int, spec: ModelSpec) -> nn.Module:
+    """The net `vit-tiny` for images of this shape, with the spec's layers and pooling, freshly drawn."""
     config = vit_config(shape, num_labels)
     if spec.layers is not None:
         truncate(config, spec.layers)
@@ -112,6 +120,7 @@ def vit_tiny(shape: Shape, num_labels: int, spec: ModelSpec) -> nn.Module:
 
 
 PLAIN: dict[str, Callable[[Shape, int], nn.Module]] = {"mlp": mlp, "lenet": lenet}
+"""Functions that make a net which has no settings, by its name."""
 
 
 def load(
@@ -124,9 +133,10 @@ def load(
     seed: int,
     weights: bool,
 ) -> LoadedModel:
-    """A reference net for images of input_shape. See :func:`intrinsic.models.load_model`.
+    """Make a reference net for images of `input_shape`; see :func:`intrinsic.models.load_model`.
 
-    head_names is the last linear layer. weights_sha256 covers all of the net, for all of it comes from the seed.
+    head_names is the last linear layer. weights_sha256 covers the whole net, because all of it comes from the seed.
+    Raises SpecError without an input_shape of three positive sizes.
     """
     shape = _checked(spec, input_shape)
     with quiet(), seeded(seed), built(weights):

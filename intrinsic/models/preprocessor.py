@@ -1,4 +1,4 @@
-"""The tokenizer or image processor that belongs to a model, made to agree with it."""
+"""Loading of the tokenizer or image processor that belongs to a model, and its adaptation to the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers import AutoTokenizer
 
-# Not from the top: transformers 5.17 hides it there without torchvision, which it does not need.
+# Imported from its own module: without torchvision, which it does not need, transformers 5.17 hides it at the top.
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from intrinsic.errors import ModelError
@@ -17,10 +17,11 @@ from intrinsic.spec import Inputs
 
 
 def load_preprocessor(folder: Path, kind: Inputs, config: Any, trust_remote_code: bool) -> Any:
-    """The folder's tokenizer (text) or image processor (vision).
+    """Load the folder's tokenizer (text) or image processor (vision).
 
-    A tokenizer comes back padding on the right, with a padding token (its own, else its end-of-sequence or
-    unknown token) that `config` knows too: a decoder classifies at the last token that is not padding.
+    A tokenizer is set to pad on the right with a padding token (its own, else its end-of-sequence or unknown token).
+    `config.pad_token_id` is set to it where it is None, and in every decoder, which classifies at the last token that is
+    not padding. Raises ModelError if the files cannot be read, or the tokenizer does not fit the model.
     """
     auto: Any
     auto, what = (AutoTokenizer, "tokenizer") if kind == "text" else (AutoImageProcessor, "image processor")
@@ -53,7 +54,7 @@ def _settle_padding(folder: Path, tokenizer: Any, config: Any) -> None:
         number = tokenizer.convert_tokens_to_ids(token)
         if isinstance(number, int) and (rows is None or number < rows):
             tokenizer.pad_token = token
-            # Encoders find padding by the mask, and some number their positions by this id: leave it to them.
+            # An encoder keeps an id that it has: it finds padding by the mask, and may derive positions from the id.
             if getattr(config, "pad_token_id", None) is None or _is_decoder(config):
                 config.pad_token_id = number
             return
@@ -67,7 +68,7 @@ def _is_decoder(config: Any) -> bool:
 
 
 def fit_preprocessor(tokenizer: Any, kind: Inputs, model: nn.Module) -> None:
-    """Tell a tokenizer what the model takes: token types only if it has two of them, no more tokens than positions."""
+    """Adapt a tokenizer to the model: no token types if the model has fewer than two, no more tokens than positions."""
     if kind == "vision":
         return
     config: Any = model.config
@@ -79,7 +80,7 @@ def fit_preprocessor(tokenizer: Any, kind: Inputs, model: nn.Module) -> None:
 
 
 def _reserved(model: nn.Module) -> int:
-    """Rows of a position table that no token may use: RoBERTa counts from padding_idx + 1."""
+    """Number of rows of the position table that no token may use: RoBERTa counts from padding_idx + 1."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             return 0 if module.padding_idx is None else module.padding_idx + 1

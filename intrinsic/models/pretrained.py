@@ -31,11 +31,12 @@ from intrinsic.problems import Problem
 from intrinsic.spec import Inputs, ModelSpec
 
 POOLER = "pooler"
+"""Name of the module that checkpoints may lack: it is then part of the fresh head."""
 
 
 @dataclass(frozen=True)
 class _Settled:
-    """All that is settled before a weight is read."""
+    """The settings of a model as they stand before any weight is read."""
 
     folder: Path
     config: Any
@@ -46,7 +47,7 @@ class _Settled:
     trust_remote_code: bool
     seed: int
     weights: bool
-    """False: the architecture alone, on the meta device."""
+    """Whether weights are read; False: the architecture alone, on the meta device."""
 
 
 def load(
@@ -59,15 +60,15 @@ def load(
     seed: int,
     weights: bool,
 ) -> LoadedModel:
-    """A model from the offline package, a folder, or the Hub. See :func:`intrinsic.models.load_model`.
+    """Load a model from the offline package, a folder, or the Hub; see :func:`intrinsic.models.load_model`.
 
-    pooling `cls` takes the architecture's own classification model (a T5 runs both stacks and reads its
-    decoder), `mean` the masked mean over the backbone (of an encoder-decoder: over its encoder alone),
-    `auto` the mean where the folder says sentence-transformers' mean, else `cls`.
+    The pooling `cls` takes the architecture's own classification model (a T5 runs both stacks and reads its decoder),
+    `mean` the masked mean over the backbone (of an encoder-decoder: over its encoder alone), `auto` the mean if the
+    folder asks for the mean as sentence-transformers do, else `cls`.
 
-    The head is always drawn from the seed, even where the checkpoint brings a head of its own, so that no
-    task starts ahead of another. Weights become float32 whatever the checkpoint holds, because theta_0 + P theta_d
-    moves weights by less than a bfloat16 resolves. A checkpoint that lacks part of the backbone is refused.
+    The head is always drawn from the seed, even if the checkpoint has a head of its own, so that no task starts ahead
+    of another. Weights become float32 whatever the checkpoint holds, because theta_0 + P theta_d moves weights by less
+    than a bfloat16 resolves. A checkpoint that lacks part of the backbone is refused with a ModelError.
     """
     with quiet():
         source = locate(spec, kind)
@@ -103,8 +104,8 @@ def _config(spec: ModelSpec, folder: Path) -> Any:
     told = read_json(folder / "config.json")
     if told["model_type"] not in CONFIG_MAPPING and "auto_map" not in told:
         raise ModelError(
-            f"the model in {folder} is a {told['model_type']!r}, which transformers {transformers.__version__} does not "
-            "know: upgrade transformers if it is newer than that"
+            f"the model in {folder} is a {told['model_type']!r}, which transformers {transformers.__version__} does "
+            "not know: upgrade transformers if it is newer than that"
         )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=spec.trust_remote_code)
@@ -125,8 +126,8 @@ def _own_model(plan: _Settled) -> tuple[nn.Module, tuple[str, ...]]:
     """The architecture's classification model: a shell with a fresh head, given the checkpoint's backbone."""
     auto: Any = getattr(transformers, plan.problem.auto_classes[plan.kind])
     with seeded(plan.seed), _explained(plan, f"a {plan.kind} classification model; try --pooling mean"):
-        # One layer is enough: the shell's own backbone is thrown away, and so the head depends on the
-        # seed alone and not on how many layers stay.
+        # One layer is enough, because the shell's own backbone is thrown away. The head then depends on the seed alone
+        # and not on the number of layers that stay.
         shell = auto.from_config(_shallow(plan.config), dtype=torch.float32, trust_remote_code=plan.trust_remote_code)
     prefix = shell.base_model_prefix
     own = getattr(shell, prefix, None)
@@ -156,7 +157,7 @@ def _shallow(config: Any) -> Any:
 
 
 def _backbone(plan: _Settled, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel, set[str]]:
-    """The backbone from the checkpoint, and the parts of it that the checkpoint lacks and may lack: the pooler."""
+    """The backbone from the checkpoint, and the names of its fresh parts: a pooler that the checkpoint lacks, if used."""
     with seeded(plan.seed), _explained(plan, "its weights"):
         backbone, report = _from_checkpoint(plan, cls) if plan.weights else _from_configuration(plan, cls)
     if plan.pooling == "mean" and getattr(plan.config, "is_encoder_decoder", False):
@@ -173,7 +174,7 @@ def _backbone(plan: _Settled, cls: Any, uses_pooler: bool) -> tuple[PreTrainedMo
 
 
 def _from_checkpoint(plan: _Settled, cls: Any) -> tuple[Any, dict[str, Any]]:
-    """The backbone with its weights, and what was missing or did not fit."""
+    """The backbone with its weights, and transformers' report on tensors that were missing or did not fit."""
     options: dict[str, Any] = {"trust_remote_code": plan.trust_remote_code} if cls is AutoModel else {}
     made: tuple[Any, dict[str, Any]] = cls.from_pretrained(
         plan.folder,
@@ -181,7 +182,7 @@ def _from_checkpoint(plan: _Settled, cls: Any) -> tuple[Any, dict[str, Any]]:
         dtype=torch.float32,
         local_files_only=True,
         use_safetensors=weight_files(plan.folder)[0].suffix == ".safetensors",
-        ignore_mismatched_sizes=True,  # to name them in an error of ours
+        ignore_mismatched_sizes=True,  # so that _check_shapes names them
         output_loading_info=True,
         **options,
     )

@@ -1,4 +1,4 @@
-"""Loading without a sound, and without drawing from the global random state."""
+"""Contexts for loading a model: without output, and without a change of the global random state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def quiet() -> Iterator[None]:
     hf_logging: Any = import_module("transformers.utils.logging")
 
     loggers = [logging.getLogger(name) for name in ("transformers", "huggingface_hub")]
-    hf_logging.get_verbosity()  # transformers sets its level at its first use: let it, before we read it
+    hf_logging.get_verbosity()  # transformers sets its level at its first use, which must come before the level is read
     levels = [logger.level for logger in loggers]
     bars, hub_bars = hf_logging.is_progress_bar_enabled(), not hub.are_progress_bars_disabled()
     try:
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an environment variable may forbid the switch, and says so
+            warnings.simplefilter("ignore")  # an environment variable may forbid the switch, which gives a warning
             if bars:
                 hf_logging.enable_progress_bar()
             (hub.enable_progress_bars if hub_bars else hub.disable_progress_bars)()
@@ -44,9 +44,9 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Within, torch's CPU generator starts at `seed`; afterwards it is where it was.
+    """Context in which torch's CPU generator starts at `seed`; afterwards its state is restored.
 
-    Only the CPU generator: models are built on the CPU, and torch.manual_seed would reseed every GPU as well.
+    Other generators are not touched: models are built on the CPU, and torch.manual_seed would reseed every GPU as well.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -54,5 +54,5 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def built(weights: bool) -> AbstractContextManager[object]:
-    """Within, modules get values as usual, or none at all: on the meta device."""
+    """Context in which modules get values as usual, or none if `weights` is False: they are then on the meta device."""
     return nullcontext() if weights else torch.device("meta")

@@ -1,4 +1,4 @@
-"""Problems: what is asked of a model. The registry can be read without torch.
+"""Problems: the kinds of question that a task asks a model, by name. Importing this package does not import torch.
 
 >>> from intrinsic.problems import PROBLEMS
 >>> PROBLEMS["classification"].metrics
@@ -31,7 +31,7 @@ def _wrong_problem(name: str, made: object) -> str | None:
 
 
 def unknown_metrics(names: tuple[str, ...]) -> list[str]:
-    """Those of the names that no metric has; `combined` needs a metric before it."""
+    """The names that belong to no metric; `combined` is accepted after another name, as it is a mean of metrics."""
     return [name for i, name in enumerate(names) if name not in METRICS and not (i and name == COMBINED)]
 
 
@@ -42,7 +42,7 @@ PROBLEMS: Registry[Problem] = Registry(
 
 
 def problem_named(problem: str | Problem) -> Problem:
-    """The problem of this name; a problem is returned as it is. Raises UnknownName."""
+    """The problem with this name; a Problem object is returned unchanged. Raises UnknownName for an unknown name."""
     if isinstance(problem, Problem):
         return problem
     if problem not in PROBLEMS:

@@ -1,4 +1,4 @@
-"""Classification: one of several classes for every input."""
+"""Classification: every input belongs to one of several classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @final
 class Classification(Problem):
-    """Logits [b, classes] are learned by cross-entropy; the answer is the class of the largest."""
+    """Classes, learned by cross-entropy on logits [b, classes]; the answer is the class with the largest logit."""
 
     name = "classification"
     description = "classes"
@@ -28,7 +28,7 @@ class Classification(Problem):
         return class_names(values, where)
 
     def targets(self, values: Sequence[Any], names: Sequence[str], where: str, *, known: bool = True) -> Targets:
-        """Class ids, int64."""
+        """Class ids, int64 [n]; see :meth:`Problem.targets`."""
         return named_ids(values, names, where) if known else ids_by_name(values, names, where)
 
     def check_targets(self, targets: Targets, name: str) -> None:
@@ -46,7 +46,7 @@ class Classification(Problem):
             raise SpecError(f"classification has 2 labels or more, got {width}: regression has 1")
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy.  outputs [b, classes], labels [b]."""
+        """Mean cross-entropy of outputs [b, classes] against labels [b]."""
         from torch.nn import functional
 
         return functional.cross_entropy(outputs, labels)

@@ -1,4 +1,4 @@
-"""From labels as files hold them to int64 ids or float32 numbers."""
+"""Conversion of labels as files hold them to int64 ids or float32 numbers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TRAILING_ZEROS = re.compile(r"(?<=\d)\.0+$")
 
 
 def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
-    """Ids of a task whose classes are known: a number is an id, text a class's name or else an id.
+    """Ids int64 [n] of labels whose classes are known: a number is an id, a text a class name or else an id.
 
-    -1 stands for labels that the benchmark keeps to itself.
+    Raises DataError for a missing or unknown label, and for -1, with which benchmarks mark labels they keep hidden.
     """
     by_id = {str(i): i for i in range(len(names))}
     by_name = by_id | {name: i for i, name in enumerate(names)}  # Yelp's names are "1" and "2"
@@ -38,7 +38,7 @@ def named_ids(values: Sequence[Any], names: Sequence[str], where: str) -> NDArra
 
 
 def numbers(values: Sequence[Any], where: str) -> NDArray[np.float32]:
-    """Real-valued labels as float32, unscaled."""
+    """Real-valued labels as float32 [n], unscaled. Raises DataError for one that is missing or not a finite number."""
     import numpy as np
 
     made = np.empty(len(values), dtype=np.float32)
@@ -55,7 +55,7 @@ def numbers(values: Sequence[Any], where: str) -> NDArray[np.float32]:
 
 
 def ids_by_name(values: Sequence[Any], names: Sequence[str], where: str) -> NDArray[np.int64]:
-    """Ids of classes that are named as the data name them: a number is a name too."""
+    """Ids int64 [n] of labels that are class names, numbers too. Raises DataError for a missing or unknown label."""
     import numpy as np
 
     lookup = {name: i for i, name in enumerate(names)}
@@ -67,7 +67,10 @@ def ids_by_name(values: Sequence[Any], names: Sequence[str], where: str) -> NDAr
 
 
 def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
-    """The classes that occur, sorted: by number when all are integers, else as strings."""
+    """The classes that occur in the values, sorted as numbers if all are integers, else as strings.
+
+    Raises DataError for a missing label, for real numbers, and for fewer than two classes.
+    """
     found = {label_text(value, where, row) for row, value in enumerate(values, 1)}
     if any(_is_number(text) and not _is_integer(text) for text in found) and all(map(_is_number, found)):
         real = min(text for text in found if not _is_integer(text))
@@ -78,7 +81,10 @@ def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
 
 
 def label_text(value: Any, where: str, row: int) -> str:
-    """One spelling for each label: 1, 1.0 and "1" are "1"; true is "True". Missing is an error."""
+    """Text of a label, the same for equal labels: 1, 1.0 and "1" give "1"; true gives "True".
+
+    Raises DataError for a label that is missing, NaN, or neither text nor a number.
+    """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise DataError(f"{where}, example {row}: the label is missing; give it one, or leave the example out")
     if str(value).strip().lower() == "nan":

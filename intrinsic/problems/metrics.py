@@ -1,7 +1,8 @@
-"""Metrics: predictions [n] and targets [n] in, one float out. NumPy and scikit-learn are imported where a score is taken.
+"""Metrics: functions from predictions [n] and targets [n] to one float.
 
-Degenerate input has a defined value instead of a warning or NaN: an F1 without true or predicted
-positives is 0, a correlation (Matthews, Pearson, Spearman) with a constant is 0.
+NumPy, SciPy and scikit-learn are imported only when a score is computed. Degenerate input has a defined
+value instead of a warning or NaN: an F1 without true or predicted positives is 0, a correlation (Matthews, Pearson,
+Spearman) with a constant is 0.
 """
 
 from __future__ import annotations
@@ -24,63 +25,70 @@ StandardError = Callable[[float, int], float]
 """Standard error of a score over the draw of the evaluation examples: (score, number of examples) -> float."""
 
 COMBINED = "combined"
-"""The mean of the metrics that a task names before it, as GLUE averages them; it is no metric by itself."""
+"""Name of the mean of the metrics that a task lists before it, as GLUE averages them; it is not in METRICS."""
 
 
 def error_of_share(score: float, count: int) -> float:
-    """sqrt(s (1 - s) / n): exact for a share of n independent examples; for |s| of other scores within [-1, 1] a guide."""
+    """Standard error sqrt(|s| (1 - |s|) / n) of a score s over n examples.
+
+    It is exact for a share of n independent examples, and a rough guide for other scores in [-1, 1].
+    """
     share = min(abs(score), 1.0)
     return math.sqrt(share * (1 - share) / count)
 
 
 def error_of_f1(score: float, count: int) -> float:
-    """sqrt(F (1 - F) (2 - F) / n), by the delta method with Poisson counts, n for 2 TP + FP + FN.
+    """Standard error sqrt(F (1 - F) (2 - F) / n) of an F1 score, by the delta method with Poisson counts.
 
-    That sum is n where predicted and true positives are half of the examples each; where positives are rarer, the
-    true error is larger.
+    n stands for 2 TP + FP + FN. The two are equal if predicted and true positives are half of the examples each; with
+    rarer positives the true error is larger.
     """
     share = min(max(score, 0.0), 1.0)
     return math.sqrt(share * (1 - share) * (2 - share) / count)
 
 
 def error_of_correlation(score: float, count: int) -> float:
-    """(1 - r^2) / sqrt(n): Pearson's, for normal variables and large n; for ranks and for Matthews' r a guide."""
+    """Standard error (1 - r^2) / sqrt(n) of Pearson's r, for normal variables and large n.
+
+    It is a rough guide for the correlations of Spearman and Matthews.
+    """
     return (1 - min(score * score, 1.0)) / math.sqrt(count)
 
 
 def error_of_squares(score: float, count: int) -> float:
-    """mse sqrt(2 / n): for normal residuals of mean 0."""
+    """Standard error mse sqrt(2 / n) of a mean squared error, for normal residuals of mean 0."""
     return abs(score) * math.sqrt(2 / count)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One way to score answers against targets."""
+    """A rule that scores answers against targets, and facts about its score."""
 
     function: Callable[..., float]
-    """(predictions [n], targets [n]) -> score; with the groups [n] as a third argument if `grouped`."""
+    """Function (predictions [n], targets [n]) -> score; if `grouped`, it takes the groups [n] as a third argument."""
     range: tuple[float, float] = (0.0, 1.0)
-    """The lowest and the highest possible score."""
+    """Lowest and highest possible score."""
     higher_is_better: bool = True
+    """Whether a larger score is better."""
     standard_error: StandardError = error_of_share
-    """The score's standard error, estimated from the score and the number of evaluation examples alone."""
+    """Standard error of the score, estimated from the score and the number of evaluation examples alone."""
     counts_errors: bool = True
-    """Whether what it scores are answers that are right or wrong one by one: only then do bounds on the share of wrong
-    answers speak of the same thing."""
+    """Whether the answers it scores are right or wrong one by one. Only then does a bound on the share of wrong answers
+    apply to the same answers."""
     grouped: bool = False
-    """Whether it needs to know which examples are judged together."""
+    """Whether the metric needs to know which examples are judged together."""
 
     def __call__(self, predictions: Array, targets: Array, groups: Sequence[str] | None = None) -> float:
-        """The score."""
+        """The score of predictions [n] against targets [n]; `groups` [n] are needed only if `grouped`."""
         return self.function(predictions, targets, groups) if self.grouped else self.function(predictions, targets)
 
     def signed(self, score: float) -> float:
-        """The score, negated where lower is better; and back."""
+        """The score, negated if lower is better, so that larger is better; applied twice it gives the score back."""
         return score if self.higher_is_better else -score
 
 
 def accuracy(predictions: Array, targets: Array) -> float:
-    """Share of predictions that equal their label."""
+    """Share of predictions that equal their target."""
     import numpy as np
 
     return float(np.mean(predictions == targets))
@@ -110,28 +118,28 @@ def matthews(predictions: Array, targets: Array) -> float:
 
 
 def pearson(predictions: Array, targets: Array) -> float:
-    """Linear correlation, in float64."""
+    """Pearson's linear correlation, in float64."""
     from scipy.stats import pearsonr
 
     return _correlation(pearsonr, predictions, targets)
 
 
 def spearman(predictions: Array, targets: Array) -> float:
-    """Rank correlation; ties get their mean rank."""
+    """Spearman's rank correlation; ties get their mean rank."""
     from scipy.stats import spearmanr
 
     return _correlation(spearmanr, predictions, targets)
 
 
 def mse(predictions: Array, targets: Array) -> float:
-    """Mean squared error, in the targets' own unit squared."""
+    """Mean squared error, in the square of the targets' unit."""
     import numpy as np
 
     return float(np.mean((predictions.astype(np.float64) - targets) ** 2))
 
 
 def exact_match(predictions: Array, targets: Array, groups: Sequence[str]) -> float:
-    """Share of groups in which every prediction is right (MultiRC: of questions)."""
+    """Share of groups in which every prediction is right (in MultiRC: share of questions)."""
     import numpy as np
 
     _, group = np.unique(np.asarray(groups), return_inverse=True)
@@ -164,16 +172,16 @@ METRICS: Registry[Metric] = Registry(
 
 
 def range_of(name: str | None) -> tuple[float, float]:
-    """Lowest and highest value of a metric; infinite for one that is not installed here, as a record may name."""
+    """Lowest and highest value of a metric; (-inf, inf) for None, and for a metric of a record not installed here."""
     return METRICS[name].range if name is not None and name in METRICS else (-inf, inf)
 
 
 def evaluate(
     metrics: Sequence[str], predictions: Array, targets: Array, groups: Sequence[str] | None
 ) -> dict[str, float]:
-    """Scores by the named metrics; `combined` is the mean of those named before it.
+    """Scores by name of metric; `combined` is the mean of the scores named before it.
 
-    Without groups, metrics that need them are left out, and the mean that would contain them too.
+    Without groups, metrics that need them are left out; `combined` is then left out too.
     """
     known = [name for name in metrics if groups is not None or name == COMBINED or not METRICS[name].grouped]
     scores: dict[str, float] = {}
@@ -190,7 +198,7 @@ def _correlation(measure: Callable[..., Any], predictions: Array, targets: Array
     if _constant(x) or _constant(y):
         return 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nearly constant predictions: the value is noise, and in [-1, 1]
+        warnings.simplefilter("ignore")  # of nearly constant predictions; the value is noise in [-1, 1]
         value = float(measure(x, y).statistic)
     return value if math.isfinite(value) else 0.0
 

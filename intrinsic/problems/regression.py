@@ -1,4 +1,4 @@
-"""Regression: a real number for every input."""
+"""Regression: every input has a real number as its target."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @final
 class Regression(Problem):
-    """The one logit is the answer, learned by the mean squared error against the target as it is in the file."""
+    """Real numbers, learned by mean squared error; the answer is the one logit, in the unit that the file has."""
 
     name = "regression"
     description = "real numbers"
@@ -25,7 +25,7 @@ class Regression(Problem):
     problem_type = "regression"
 
     def targets(self, values: Sequence[Any], names: Sequence[str], where: str, *, known: bool = True) -> Targets:
-        """Numbers, float32, not standardised."""
+        """Numbers, float32 [n], not standardised; see :meth:`Problem.targets`."""
         return numbers(values, where)
 
     def num_outputs(self, names: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ class Regression(Problem):
             raise SpecError(f"regression has 1 label, got {width}: classification has 2 or more")
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean squared error.  outputs [b, 1], labels [b]."""
+        """Mean squared error of outputs [b, 1] against labels [b]."""
         from torch.nn import functional
 
         return functional.mse_loss(outputs.reshape(-1), labels.to(outputs.dtype))
@@ -45,6 +45,6 @@ class Regression(Problem):
         return outputs[:, 0]
 
     def constants(self, targets: Targets, names: Sequence[str]) -> Sequence[float]:
-        """The mean and the median: the best constants by squared and by absolute error."""
+        """The mean and the median of the targets: the best constants by squared and by absolute error."""
         values = targets.tolist()
         return fmean(values), median(values)

@@ -1,4 +1,6 @@
-"""From a measurement's record to tables and figures. Nothing here trains, and nothing imports torch.
+"""From a record to tables and figures. Nothing here trains, and nothing imports torch.
+
+Of a measurement (of a comparison: see intrinsic.report.comparison):
 
 result.md    everything, for reading
 result.tex   a row for the paper's table and the scores by dimension (booktabs)
@@ -7,9 +9,10 @@ curve.png, curve.pdf, curve.csv   score against d, and every number in the figur
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
-from intrinsic.records import MeasureResult
+from intrinsic.records import CompareResult, MeasureResult
 from intrinsic.store.disk import write_files
 
 __all__ = ["contents", "write_report"]
@@ -29,9 +32,13 @@ def contents(result: MeasureResult) -> dict[str, str | bytes]:
     }
 
 
-def write_report(result: MeasureResult, folder: Path) -> list[Path]:
-    """Write the report's files into `folder`, each whole or not at all, and name them.
+def write_report(result: MeasureResult | CompareResult, folder: str | PathLike[str]) -> list[Path]:
+    """Write the files of a measurement's or a comparison's report into `folder`, each whole or not at all; their paths.
 
     Raises StoreError where the folder cannot be written.
     """
-    return write_files(folder, contents(result))
+    if isinstance(result, CompareResult):
+        from intrinsic.report.comparison import write_comparison
+
+        return write_comparison(result, Path(folder))
+    return write_files(Path(folder), contents(result))

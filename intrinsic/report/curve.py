@@ -19,12 +19,14 @@ def curve_csv(result: MeasureResult) -> str:
     """The file's text, with the columns COLUMNS; `series` is trial, fit, chance, baseline, target or d.
 
     low and high: the fit's band, the baseline's mean -/+ one standard deviation, the interval for d. mark: how a
-    trial of a subspace is drawn (:func:`intrinsic.report.shown.mark`). An empty cell: no such number.
+    trial of a subspace is drawn (:func:`intrinsic.report.shown.mark`). An empty cell: no such number. Where lower scores
+    are better, a last column `better` says so in every row.
     """
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    direction = {} if result.result.higher_is_better else {"better": "lower"}
+    writer = csv.DictWriter(text, (*COLUMNS, *direction), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_rows(CurveMarks(result)))
+    writer.writerows({**row, **direction} for row in _rows(CurveMarks(result)))
     return text.getvalue()
 
 

@@ -71,7 +71,7 @@ def _frame(axes: Axes, marks: CurveMarks) -> None:
     axes.set_xlim(low / pad, high * pad)
     axes.set_ylim(*marks.limits)
     axes.set_xlabel("subspace dimension d", color=INK, labelpad=2)
-    axes.set_ylabel(marks.outcome.metric.replace("_", " "), color=INK, labelpad=2)
+    axes.set_ylabel(words.metric(marks.outcome.metric, marks.outcome.higher_is_better), color=INK, labelpad=2)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
     axes.set_axisbelow(True)
 

@@ -1,4 +1,4 @@
-"""Measurements and comparisons as HTML, the way a notebook shows them.
+"""Measurements, comparisons and bounds as HTML, the way a notebook shows them.
 
 The HTML stands alone: the figure is within it, nothing is fetched, no script runs, and no colour of text or page is
 set, so that it can be read on a light and on a dark page.
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from intrinsic.records import CompareResult, MeasureResult
 from intrinsic.report import words
+from intrinsic.report.bounds.rows import BoundRow, Material
 from intrinsic.report.escape import for_html
 
 DPI = 150
@@ -51,6 +52,22 @@ def comparison(result: CompareResult) -> str:
         *(_table(heading, header, rows) for heading, (header, rows) in tables(result)),
         _figure(lambda: draw(result), "Score against parameters trained"),
         _command(result.run.command),
+    )
+
+
+def bounds(material: Material, rows: Sequence[BoundRow]) -> str:
+    """Bounds as HTML: findings, facts, the table by dimension, what has to be true, and the figure."""
+    from intrinsic.report.bounds.figure import draw
+    from intrinsic.report.bounds.tables import HEADER, by_dimension, facts, title
+    from intrinsic.report.bounds.verdict import assumptions, findings
+
+    return _page(
+        _heading(title(material.result)),
+        *map(_paragraph, findings(material, rows)),
+        _facts(facts(material, rows)),
+        _table("Theorem 1 with every bit paid, by dimension", HEADER, by_dimension(rows)),
+        *(_paragraph(told, "Has to be true. ") for told in assumptions(material)),
+        _figure(lambda: draw(material, rows), "Bounds against the subspace dimension"),
     )
 
 

@@ -58,7 +58,7 @@ def facts(result: MeasureResult) -> list[tuple[str, str]]:
         ("model", words.model(spec)),
         ("method", words.method_settings(spec)),
         ("training", words.budget(spec.optim)),
-        ("metric", outcome.metric.replace("_", " ") + ("" if outcome.higher_is_better else " (lower is better)")),
+        ("metric", words.metric(outcome.metric, outcome.higher_is_better)),
         ("chance", words.score(outcome.chance)),
     ]
     if baseline is not None:

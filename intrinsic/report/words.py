@@ -105,6 +105,11 @@ def budget(optim: OptimSpec) -> str:
     return f"{length}, batch {optim.batch_size * optim.accumulate}"
 
 
+def metric(name: str, higher_is_better: bool) -> str:
+    """The metric's name, with its direction where lower is better: macro f1, mse (lower is better)."""
+    return name.replace("_", " ") + ("" if higher_is_better else " (lower is better)")
+
+
 def d_name(spec: MeasureSpec) -> str:
     """The dimension's name by the target's fraction: d90 for 0.9."""
     return f"d{100 * spec.target.fraction:.6g}"

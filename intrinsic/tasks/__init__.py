@@ -1,7 +1,6 @@
-"""Tasks: data, labels and metric. The registry is importable without torch, transformers or datasets.
+"""Tasks: data, labels and metric, by name. Importing this package imports no torch, transformers or datasets.
 
->>> from intrinsic.plugins import named
-from intrinsic.spec import TaskSpec
+>>> from intrinsic.spec import TaskSpec
 >>> from intrinsic.tasks import TASKS, load_task
 >>> task = load_task(TaskSpec(name="mrpc", data_dir="glue/MRPC"))      # doctest: +SKIP
 >>> prepared = task.prepare(tokenizer)                                 # doctest: +SKIP
@@ -22,14 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "TaskInfo", "check_task", "comes_from_hub", "load_task"]
 
 DEFAULTS = TaskSpec()
+"""Default settings of a task."""
 ALWAYS = ("name", "limit", "eval_limit")
-"""Settings that every task takes."""
+"""Names of the settings that every task takes."""
 
 
 def check_task(spec: TaskSpec) -> TaskInfo:
-    """The task's row in the catalogue as the settings ask for it; no data are read.
+    """The catalogue's entry for the task, adapted to the settings, which are checked; no data are read.
 
-    A setting that would change nothing is refused, unless it has its default.
+    A setting that the task does not use is refused, unless it has its default.
     Raises UnknownName for a name outside TASKS, SpecError for a setting the task does not take.
     """
     if spec.name not in TASKS:
@@ -51,14 +51,14 @@ def check_task(spec: TaskSpec) -> TaskInfo:
 
 
 def load_task(spec: TaskSpec) -> Task:
-    """Read the task's two splits, check them, cut them to the limits.
+    """Read the task's two splits, check them, and cut them to the limits.
 
-    Raises what check_task raises, and DataError for data that are absent, damaged or not what was announced.
+    Raises what :func:`check_task` raises, and DataError for data that are absent, damaged or of another form.
     """
     info = check_task(spec)
     try:
         loaded = named(info.loader, __name__)(info, spec)
-    except OSError as error:  # a folder that may not be looked into, say
+    except OSError as error:  # such as a folder that may not be read
         where = error.filename or spec.data_dir or info.name
         raise DataError(f"cannot read {where} ({error.strerror or error}): check its rights and the disk") from error
     build: Task = named(".base:build_task", __name__)(info, spec, loaded)
@@ -66,7 +66,7 @@ def load_task(spec: TaskSpec) -> Task:
 
 
 def comes_from_hub(spec: TaskSpec) -> bool:
-    """Whether the data are asked of the Hub, or of its cache on this machine."""
+    """Whether the data are read from the Hub, or from its cache on this machine, and not from the user's files."""
     return TASKS[spec.name].hub is not None and spec.data_dir is None
 
 

@@ -1,6 +1,6 @@
-"""What a task is once its data are read: two splits of raw examples, a metric, a fingerprint.
+"""A task after its data are read: two splits of raw examples, a metric, a fingerprint.
 
-Nothing here imports torch; `Task.prepare` does, when it is called.
+Importing this module does not import torch; calling `Task.prepare` does.
 """
 
 from __future__ import annotations
@@ -25,28 +25,30 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
 _LIMIT_KEY = 0x5EED_0001
-"""Philox key of the shuffle that `limit` and `eval_limit` take the first so many of."""
+"""Philox key of the shuffle whose first examples `limit` and `eval_limit` keep."""
 
 
 @dataclass(frozen=True, eq=False)
 class TextExamples:
-    """One split of texts: one or two columns of strings, and the labels."""
+    """One split of texts: one or two columns of strings, and the labels [n]."""
 
     columns: tuple[tuple[str, ...], ...]
+    """One or two columns, each of n texts."""
     labels: Targets
     groups: tuple[str, ...] | None = None
-    """For each example the name of those it is judged with (MultiRC: of the question that it answers)."""
+    """Name of each example's group, [n], whose examples are judged together (MultiRC: the question it answers)."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: NDArray[np.int64]) -> TextExamples:
+        """The examples at these positions, in this order."""
         columns = tuple(tuple(column[i] for i in index) for column in self.columns)
         groups = None if self.groups is None else tuple(self.groups[i] for i in index)
         return TextExamples(columns, self.labels[index], groups)
 
     def digest(self) -> bytes:
-        """SHA-256 over every string, each preceded by its length, and the labels."""
+        """SHA-256 over every string, each preceded by its length in bytes, and the labels."""
         sha = hashlib.sha256()
         for column in (*self.columns, self.groups or ()):
             sha.update(b"column")
@@ -69,6 +71,7 @@ class ImageExamples:
         return len(self.labels)
 
     def take(self, index: NDArray[np.int64]) -> ImageExamples:
+        """The examples at these positions, in this order."""
         return ImageExamples(self.pixels[index], self.labels[index])
 
     def digest(self) -> bytes:
@@ -89,18 +92,18 @@ Examples = TextExamples | ImageExamples
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a loader hands over, before limits."""
+    """The result of a loader: both splits before they are cut to the limits."""
 
     train: Examples
     eval: Examples
     label_names: tuple[str, ...]
-    """The classes in the order of their ids; () for a problem without classes."""
+    """Names of the classes in the order of their ids; () for a problem without classes."""
     origin: str
-    """A phrase for the task's description: where the data came from and how they were split."""
+    """Phrase for the task's description: where the data come from and how they were split."""
 
 
 class Prepared(Protocol):
-    """The two splits ready for a model; items are dicts of tensors, `collate` makes a batch of them."""
+    """The two splits encoded for a model; items are dicts of tensors, and `collate` makes a batch of them."""
 
     train: Dataset[dict[str, Tensor]]
     eval: Dataset[dict[str, Tensor]]
@@ -116,7 +119,7 @@ class Task:
     problem: Problem
     label_names: tuple[str, ...]
     metrics: tuple[str, ...]
-    """The metrics that `score` returns, the primary one first."""
+    """Names of the metrics that `score` returns, the primary one first."""
     train: Examples
     eval: Examples
     description: str
@@ -125,31 +128,32 @@ class Task:
 
     @property
     def num_labels(self) -> int:
-        """The number of the head's outputs: one a class, or 1 for regression."""
+        """The number of the head's outputs: one per class, or 1 for regression."""
         return self.problem.num_outputs(self.label_names)
 
     @property
     def metric(self) -> str:
-        """The primary metric's name."""
+        """The name of the primary metric."""
         return self.metrics[0]
 
     @property
     def higher_is_better(self) -> bool:
-        """The direction of the primary metric."""
+        """Whether a larger score by the primary metric is better."""
         return METRICS[self.metric].higher_is_better
 
     @property
     def num_train(self) -> int:
-        """m: training examples used."""
+        """The number m of training examples used."""
         return len(self.train)
 
     @property
     def num_eval(self) -> int:
+        """The number of evaluation examples used."""
         return len(self.eval)
 
     @property
     def input_shape(self) -> tuple[int, int, int] | None:
-        """(C, H, W) for vision, None for text."""
+        """The images' shape (C, H, W); None for text."""
         if isinstance(self.train, TextExamples):
             return None
         channels, height, width = self.train.pixels.shape[1:]
@@ -157,10 +161,10 @@ class Task:
 
     @cached_property
     def chance(self) -> float:
-        """Score of the best constant answer on the evaluation split, by the primary metric.
+        """The score of the best constant answer on the evaluation split, by the primary metric.
 
-        Accuracy: the share of the majority class. Matthews and Pearson: 0, by definition here.
-        F1: that of always answering class 1. Mean squared error: the targets' variance.
+        Accuracy: the share of the majority class. Matthews and Pearson: 0, as they are defined here.
+        F1: the score of always answering class 1. Mean squared error: the variance of the targets.
         """
         return self.problem.chance(self.metric, self.eval.labels, self.eval.groups, self.label_names)
 
@@ -170,34 +174,38 @@ class Task:
         return hashlib.sha256(self.train.digest() + self.eval.digest()).hexdigest()
 
     def first(self, count: int) -> Task:
-        """The task with no more than so many examples in each split."""
+        """The task with only the first `count` examples of each split."""
         some = np.arange(count)
         train, evaluation = (part.take(some[: len(part)]) for part in (self.train, self.eval))
         return replace(self, train=train, eval=evaluation)
 
     def prepare(self, preprocessor: Any) -> Prepared:
-        """Tokenise once, or set up the images' transform.
+        """Encode both splits for a model: tokenise the texts once, or set up the images' transform.
 
         `preprocessor`: a tokenizer for text; for vision None (reference nets: pixels normalised with the
         catalogue's statistics) or a Hugging Face image processor.
-        Raises SpecError if it does not fit the kind of task.
+        Raises SpecError if the preprocessor does not fit the kind of task.
         """
         prepared: Prepared = import_module(f"intrinsic.tasks.encode_{self.kind}").prepare(self, preprocessor)
         return prepared
 
     def score(self, logits: NDArray[Any], labels: NDArray[Any]) -> dict[str, float]:
-        """All the task's metrics of the model's outputs (logits [n, num_labels]; regression also [n]) against labels [n].
+        """The scores of the model's outputs against labels [n], by name of metric, for all of the task's metrics.
 
+        logits: [n, num_labels]; for regression also [n].
+        `exact_match` (MultiRC) needs to know which answers share a question: it is computed only if `labels` are those
+        of the whole evaluation split in its order, and left out otherwise.
         Raises SpecError for shapes that do not fit, Diverged for logits that are not finite.
-        `exact_match` (MultiRC) needs to know which answers share a question: it is computed when
-        `labels` are the whole evaluation split's in its order, and for anything else left out.
         """
         groups = self.eval.groups if np.array_equal(labels, self.eval.labels) else None
         return self.problem.score(self.metrics, logits, labels, groups, self.num_labels)
 
 
 def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
-    """Cut the loaded splits to the limits and describe what is left."""
+    """Make the task from the loaded splits: cut to the limits, with a description of what is left.
+
+    Raises DataError for a split without examples, and for training targets from which nothing can be learned.
+    """
     if not len(loaded.train) or not len(loaded.eval):
         raise DataError(
             f"task {info.name!r} has {len(loaded.train)} training and {len(loaded.eval)} evaluation examples"
@@ -223,7 +231,7 @@ def build_task(info: TaskInfo, spec: TaskSpec, loaded: Loaded) -> Task:
 def shuffled(count: int, key: int) -> NDArray[np.int64]:
     """A permutation of range(count) that is the same on every platform and numpy version.
 
-    The order of `count` raw 64-bit outputs of Philox4x64 with this key: numpy promises the stream of a bit
+    It sorts `count` raw 64-bit outputs of Philox4x64 with this key: numpy guarantees the stream of a bit
     generator, but not that of `Generator.permutation`.
     """
     order: NDArray[np.int64] = np.argsort(np.random.Philox(key=key).random_raw(count), kind="stable")

@@ -1,4 +1,4 @@
-"""The tasks by name: what each asks, where its data live and how it is scored. Plain data.
+"""The tasks by name: what each asks, where its data are and how it is scored.
 
 Not listed, because they are not classification of an input with a training split of its own:
 GLUE's `ax`, SuperGLUE's `axb` and `axg` (evaluation sets for models trained on another task) and
@@ -16,19 +16,19 @@ from intrinsic.spec import Inputs, TaskSpec
 
 @dataclass(frozen=True)
 class Hub:
-    """A data set on the Hub: `load_dataset(path, config)`, and the columns that are read."""
+    """A data set on the Hub, `load_dataset(path, config)`, and the columns that are read."""
 
     path: str
     config: str | None
     columns: tuple[str, ...]
     label: str = "label"
     besides: str = ""
-    """What a folder may hold instead of a copy of the data set, as the start of a list: "GLUE's train.tsv, or "."""
+    """Other contents that a folder may have, as the start of a list in an error: "GLUE's train.tsv, or "."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """x -> (x / top - mean) / std, the statistics of the training split's pixels."""
+    """Normalisation x -> (x / top - mean) / std, with the statistics of the training split's pixels."""
 
     top: float
     mean: float
@@ -37,42 +37,44 @@ class Pixels:
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """One row of the catalogue; `metrics[0]` is the score a target is set on, in that metric's own direction."""
+    """Entry of a task in the catalogue; a target is set on `metrics[0]`, in that metric's own direction."""
 
     name: str
     description: str
     loader: str
-    """Module and function, `package.module:load`, that reads the data: load(info, spec) -> intrinsic.tasks.base.Loaded. A
-    module with a leading dot lies in intrinsic.tasks."""
+    """Module and function, `package.module:load`, that reads the data: load(info, spec) -> intrinsic.tasks.base.Loaded.
+    A module with a leading dot lies in intrinsic.tasks."""
     metrics: tuple[str, ...]
-    """The names of its metrics, the primary one first."""
+    """Names of the metrics, the primary one first."""
     label_names: tuple[str, ...] = ()
-    """The classes in the order of their ids; () where there are none, and where the data decide (`files`)."""
+    """Names of the classes in the order of their ids; () where there are none, and where the data decide (`files`)."""
     splits: tuple[str, str] = ("train", "validation")
-    """The training and the evaluation split, unless the user names others."""
+    """Names of the training and the evaluation split, unless the user names others."""
     hub: Hub | None = None
+    """The data set on the Hub; None: the task has none."""
     kind: Inputs = "text"
     problem: str = "classification"
-    """What is asked of the model: a name in intrinsic.problems.PROBLEMS."""
+    """Name of the problem in :data:`intrinsic.problems.PROBLEMS`."""
     pixels: Pixels | None = None
+    """Normalisation of the images; None for text."""
     takes: tuple[str, ...] = ("data_dir", "splits", "max_length")
-    """The settings of TaskSpec, besides the limits, that change something in it."""
+    """Settings of TaskSpec that the task uses, besides the limits."""
 
     def asked(self, spec: TaskSpec) -> TaskInfo:
-        """The task as the spec asks for it: files with numbers as labels are another problem, with its own metrics."""
+        """The entry adapted to the spec: with `regression` the problem and its metrics are those of regression."""
         if not spec.regression:
             return self
         return replace(self, problem="regression", metrics=PROBLEMS["regression"].metrics)
 
     @property
     def higher_is_better(self) -> bool:
-        """The direction of the primary metric."""
+        """Whether a larger score by the primary metric is better."""
         return METRICS[self.metrics[0]].higher_is_better
 
 
 ACCURACY = ("accuracy",)
 ACCURACY_F1 = ("accuracy", "f1", "combined")
-"""GLUE averages the two (`combined`); accuracy leads because the published d90 are on accuracy."""
+"""Metrics of MRPC and QQP. GLUE averages the two (`combined`); accuracy leads because published d90 are of accuracy."""
 
 ENTAILMENT2 = ("entailment", "not_entailment")
 ENTAILMENT3 = ("entailment", "neutral", "contradiction")

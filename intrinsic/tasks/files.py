@@ -1,8 +1,8 @@
-"""The task `files`: any csv, tsv, jsonl or parquet file, or a folder of them.
+"""The task `files`: the user's csv, tsv, jsonl or parquet file, or a folder of them.
 
 A folder holds `train.*` and an evaluation split: `validation.*` (also `dev`, `val`, `valid`), else
 `test.*`; a split may lie in several files (`train-00000-of-00002.parquet`). A folder with a training split
-only, and a single file, are divided 80/20 by a fixed shuffle. `splits` names others (`--splits fold1 fold2`).
+only, and a single file, are divided 80/20 by a fixed shuffle. `splits` names other splits (`--splits fold1 fold2`).
 Columns: `text` and `label` unless named otherwise; one or two text columns.
 """
 
@@ -22,13 +22,15 @@ from intrinsic.tasks.catalogue import TaskInfo
 from intrinsic.tasks.tables import READERS, Table, file_type, read_tables, texts
 
 EVAL_SPLITS = ("validation", "dev", "val", "valid", "test")
+"""Names of an evaluation split, preferred first."""
 HOLDOUT = 0.2
+"""Share of the examples that become the evaluation split where the data have none."""
 _SPLIT_KEY = 0x5EED_0002
 """Philox key of the shuffle that divides data without an evaluation split."""
 
 
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Raises SpecError for settings, DataError for data that do not fit."""
+    """Load the user's files. Raises SpecError for settings and DataError for data that do not fit."""
     if spec.data_dir is None:
         raise SpecError("task 'files' needs --data-dir: a csv, tsv, jsonl or parquet file, or a folder of them")
     if len(spec.text_columns) > 2:
@@ -47,7 +49,7 @@ def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
 
 
 def find_splits(root: Path) -> dict[str, list[Path]]:
-    """Split name -> its files, sorted by name. `train-00000-of-00002.csv` belongs to `train`."""
+    """Files of each split, sorted, by its name; `train-00000-of-00002.csv` belongs to `train`. Raises DataError."""
     if root.is_file():
         if file_type(root) not in READERS:
             raise DataError(f"{root} is of no known type; expected one of {', '.join(READERS)}")
@@ -88,7 +90,7 @@ def _choose(files: dict[str, list[Path]], splits: tuple[str, str] | None, root: 
 def _two_splits(
     train: Table, evaluation: Table, spec: TaskSpec, problem: Problem, wheres: Sequence[str]
 ) -> tuple[tuple[str, ...], TextExamples, TextExamples]:
-    """The classes, which the training split decides, and the examples of both."""
+    """Names of the classes, which the training split decides, and the examples of both splits."""
     names = problem.label_names(_column(train, _label(spec), wheres[0]), wheres[0])
     first, second = (
         _examples(table, spec, problem, names, where) for table, where in zip((train, evaluation), wheres, strict=True)
@@ -104,10 +106,10 @@ def _divided(table: Table, spec: TaskSpec, problem: Problem, where: str) -> Load
 
 
 def divide(whole: TextExamples, where: str) -> tuple[TextExamples, TextExamples]:
-    """A fixed 80/20 division; equal inputs stay on one side, so no text is in both splits.
+    """Divide the examples 80/20 in a fixed way; equal inputs stay together, so no text is in both splits.
 
-    Each distinct text (pair) draws its place in a Philox order; the first 80 % of the examples in that order
-    are the training split. Both splits keep the order of the file.
+    Each distinct text (pair) gets a place in a Philox order; the first 80 % of the examples in that order are the
+    training split. Both splits keep the order of the file. Raises DataError if a split would be empty.
     """
     ids: dict[tuple[str, ...], int] = {}
     group = np.array([ids.setdefault(texts, len(ids)) for texts in zip(*whole.columns, strict=True)])

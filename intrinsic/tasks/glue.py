@@ -1,10 +1,9 @@
-"""GLUE: from the Hub, or from the folders of TSV files that GLUE itself ships.
+"""GLUE's tasks, read from the Hub or from the folders of TSV files that GLUE itself distributes.
 
-`data_dir` is a task's folder (`glue_data/MRPC`, whatever it is called) or the folder above it. A folder with
-a `train.tsv` is read as GLUE's own TSV, anything else as a copy of the Hub's data set (see hub.py).
-Files are read with quoting off. Labelled test sets are split `test`: `test_labeled.tsv` or
-`msr_paraphrase_test.txt` (MRPC), `test_gold.txt` (SST-2, `label sentence` a line); GLUE's other
-test files have no labels.
+`data_dir` is a task's folder (`glue_data/MRPC`, under any name) or the folder above it. A folder with a `train.tsv` is
+read as GLUE's own TSV, anything else as a copy of the Hub's data set (see hub.py). Files are read with quoting off. The
+labelled test sets are the split `test`: `test_labeled.tsv` or `msr_paraphrase_test.txt` (MRPC), `test_gold.txt` (SST-2,
+`label sentence` on each line); GLUE's other test files have no labels.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ _PAIR = ("sentence1", "sentence2")
 
 @dataclass(frozen=True)
 class Layout:
-    """How GLUE ships one task: folder name, text columns, label column."""
+    """Layout of one task among GLUE's own files: folder name, text columns, label column."""
 
     folder: str
     columns: tuple[str, ...]
     label: str = "label"
     drop_short_lines: bool = False
-    """QQP's file has lines that break off; everyone leaves them out. Elsewhere such a line is an error."""
+    """Whether lines with too few fields are left out, as is usual for QQP's file; otherwise such a line is an error."""
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -56,11 +55,14 @@ _SPLIT_FILES = {
     "test_matched": ("test_matched.tsv",),
     "test_mismatched": ("test_mismatched.tsv",),
 }
-"""The first that exists is read."""
+"""Names of the file that holds a split; the first that exists is read."""
 
 
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Raises DataError for a folder, file, column or label that is not as GLUE has it."""
+    """Load a task of GLUE from the folder `spec.data_dir`, or from the Hub.
+
+    Raises DataError for a folder, file, column or label that is not as GLUE has it.
+    """
     layout = LAYOUTS[info.name]
     folder = None if spec.data_dir is None else _tsv_folder(Path(spec.data_dir).expanduser(), layout)
     if folder is None:
@@ -109,13 +111,13 @@ def _read_table(name: str, layout: Layout, path: Path) -> tuple[Table, int]:
 
 
 def _read_gold(path: Path) -> Table:
-    """`label sentence` a line, no header."""
+    """Table of a file with `label sentence` on each line and no header."""
     pairs = [line.partition(" ") for line in split_lines(read_text(path))]
     return {"label": [pair[0] for pair in pairs], "sentence": [pair[2] for pair in pairs]}
 
 
 def _read_cola(path: Path) -> Table:
-    """source, label, the author's mark, sentence; no header."""
+    """Table of CoLA's file, whose lines hold source, label, the author's mark and sentence, without a header."""
     rows = tsv_rows(path)
     for number, row in enumerate(rows, 1):
         if len(row) != 4:

@@ -1,10 +1,9 @@
 """Data sets of the Hugging Face Hub: online, from the library's cache, or from a copy in a folder.
 
-`data_dir` may be a snapshot of the Hub's repository (parquet files, with or without the card), one
-configuration's folder of it, or what `DatasetDict.save_to_disk` wrote. Without `data_dir` the Hub is asked;
-whether it answers is found out by one request of at most CONNECT_SECONDS, so that a machine without a
-network hears of it at once: the library's cache (HF_HOME) is then all there is. HF_HUB_OFFLINE and
-HF_ENDPOINT are respected.
+`data_dir` may be a snapshot of the Hub's repository (parquet files, with or without the card), one configuration's
+folder of it, or what `DatasetDict.save_to_disk` wrote. Without `data_dir` the Hub is asked. One request of at most
+CONNECT_SECONDS finds out whether it answers; if not, only the library's cache (HF_HOME) is read, so that a machine
+without a network does not wait. HF_HUB_OFFLINE and HF_ENDPOINT are respected.
 """
 
 from __future__ import annotations
@@ -27,17 +26,21 @@ from intrinsic.tasks.catalogue import Hub, TaskInfo
 from intrinsic.tasks.tables import Table, texts
 
 CONNECT_SECONDS = 5.0
+"""Seconds that the Hub may take to answer the request that finds out whether it can be reached."""
 
 
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """A text task from the Hub; raises DataError."""
+    """Load a text task from the Hub, its cache or a copy. Raises DataError."""
     tables, origin = read_splits(info, spec)
     train, evaluation = (_examples(info, table, where) for table, where in tables)
     return Loaded(train, evaluation, info.label_names, origin)
 
 
 def read_splits(info: TaskInfo, spec: TaskSpec) -> tuple[list[tuple[Table, str]], str]:
-    """Training and evaluation table (the task's columns and `label`), each with its name for errors."""
+    """Tables of the training and the evaluation split, each with its name for errors, and a phrase on their origin.
+
+    A table holds the task's columns and `label`. Raises DataError.
+    """
     hub = info.hub
     assert hub is not None, info.name
     splits = spec.splits or info.splits
@@ -61,7 +64,8 @@ def _refusal(info: TaskInfo, spec: TaskSpec, error: Exception) -> DataError:
     if spec.data_dir is not None and isinstance(error, FileNotFoundError):  # the library found nothing it knows
         return DataError(
             f"no data of task {info.name!r} in {spec.data_dir}: expected {info.hub.besides}a copy of "
-            f"{info.hub.path} (its parquet files, or what DatasetDict.save_to_disk writes); give --data-dir the folder that has it"
+            f"{info.hub.path} (its parquet files, or what DatasetDict.save_to_disk writes); "
+            "give --data-dir the folder that has it"
         )
     reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     return DataError(f"cannot load {spec.data_dir or info.hub.path} for task {info.name!r} ({reason})")
@@ -85,7 +89,7 @@ def _from_hub(hub: Hub) -> Any:
 
 
 def _from_folder(root: Path, hub: Hub, scratch: str) -> Any:
-    """Converted under `scratch`: the library's own cache answers with stale data when a file has changed."""
+    """The data set in a folder, converted under `scratch`: the library's own cache is stale once a file has changed."""
     import datasets
 
     inner = root / hub.config if hub.config and (root / hub.config).is_dir() else root
@@ -122,7 +126,7 @@ def _table(info: TaskInfo, found: Any, split: str, origin: str) -> Table:
 
 
 def _renamed(values: list[Any], found: Sequence[str] | None, names: Sequence[str], origin: str) -> list[Any]:
-    """A copy may number the classes in another order; its names then decide."""
+    """Labels as the names of their classes where the copy numbers the classes in another order; else unchanged."""
     if found is None or tuple(found) == tuple(names):
         return values
     if set(found) != set(names):
@@ -145,7 +149,7 @@ def _examples(info: TaskInfo, table: Table, where: str) -> TextExamples:
 
 
 def _reachable() -> bool:
-    """Whether the Hub answers one request; asked in a thread, because name resolution knows no time limit."""
+    """Whether the Hub answers one request; it is sent from a thread, because name resolution has no time limit."""
     import datasets
     from huggingface_hub import constants, get_session
 
@@ -180,7 +184,7 @@ def _offline() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars, log lines or warnings of the libraries; afterwards all is as it was."""
+    """Silence the libraries' progress bars, log lines and warnings; afterwards their settings are restored."""
     import datasets
     import huggingface_hub.utils as hub_utils
 

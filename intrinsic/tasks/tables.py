@@ -1,8 +1,8 @@
-"""Reading tables: csv, tsv, jsonl and parquet into columns; a damaged file is one clear DataError.
+"""Readers of tables: csv, tsv, jsonl and parquet files into columns. A damaged file raises one DataError.
 
-csv is RFC 4180 (quotes, newlines inside quotes). tsv is read with quoting OFF, one line an example, as
-GLUE's files and the IANA's text/tab-separated-values want it. Text must be UTF-8; a byte-order mark is
-dropped. A line with too few or too many fields is an error, never padded.
+csv follows RFC 4180 (quotes, newlines inside quotes). tsv is read with quoting off and one example per line, as GLUE's
+files and the IANA's text/tab-separated-values require. Text must be UTF-8; a byte-order mark is dropped. A line with
+too few or too many fields is an error, never padded.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any
 from intrinsic.errors import DataError
 
 Table = dict[str, list[Any]]
-"""Column name -> values; all columns have the same length; None is a missing value."""
+"""Values by name of column; all columns have the same length, and None is a missing value."""
 
 _CSV_LOCK = threading.Lock()
 
 
 def read_text(path: Path) -> str:
-    """The file's text; DataError if it is absent, empty or not UTF-8."""
+    """The file's text, without a byte-order mark. Raises DataError if it is absent, empty or not UTF-8."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -48,25 +48,28 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_tsv(path: Path) -> Table:
-    """Tab-separated, no quoting, first line the header."""
+    """Table of a tab-separated file without quoting; the first line is the header. Raises DataError."""
     header, *rows = tsv_rows(path)
     return _columns(path, header, list(enumerate(rows, 2)), " (tsv is read without quoting)")
 
 
 def read_tsv_dropping(path: Path) -> tuple[Table, int]:
-    """As read_tsv, but lines that break off are left out and counted."""
+    """Table as :func:`read_tsv` gives it, without the lines that have too few fields, and the number of these lines."""
     header, *rows = tsv_rows(path)
     whole = [(number, row) for number, row in enumerate(rows, 2) if len(row) >= len(header)]
     return _columns(path, header, whole, " (tsv is read without quoting)"), len(rows) - len(whole)
 
 
 def tsv_rows(path: Path) -> list[list[str]]:
-    """The fields of every line."""
+    """The fields of every line, cut at tabs."""
     return [line.split("\t") for line in split_lines(read_text(path))]
 
 
 def read_csv(path: Path) -> Table:
-    """Comma-separated with RFC 4180 quoting, first record the header; blank lines are skipped."""
+    """Table of a comma-separated file with RFC 4180 quoting; the first record is the header, blank lines are skipped.
+
+    Raises DataError.
+    """
     numbered: list[tuple[int, list[str]]] = []
     with _CSV_LOCK:  # the field limit is one global of the csv module
         before = csv.field_size_limit(2**31 - 1)
@@ -86,7 +89,10 @@ def read_csv(path: Path) -> Table:
 
 
 def read_jsonl(path: Path) -> Table:
-    """One JSON object a line; blank lines are skipped; a key that a line lacks is a missing value."""
+    """Table of a file with one JSON object per line; a key that a line lacks is a missing value.
+
+    Blank lines are skipped. Raises DataError.
+    """
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(split_lines(read_text(path)), 1):
         if line.strip():
@@ -106,7 +112,7 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def read_parquet(path: Path) -> Table:
-    """Apache Parquet."""
+    """Table of an Apache Parquet file. Raises DataError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -128,15 +134,16 @@ READERS: dict[str, Callable[[Path], Table]] = {
     ".jsonl": read_jsonl,
     ".parquet": read_parquet,
 }
+"""Readers of a file, by its ending in lower case."""
 
 
 def file_type(path: Path) -> str:
-    """The ending in lower case: a key of READERS, or not a table."""
+    """The file's ending in lower case: a key of READERS if the file is a table."""
     return path.suffix.lower()
 
 
 def read_tables(paths: Sequence[Path]) -> Table:
-    """Files of one split, one below the other; their columns must agree."""
+    """Table of one split's files, one below the other. Raises DataError if their columns differ."""
     whole: Table = {}
     for path in paths:
         table = READERS[file_type(path)](path)
@@ -148,14 +155,14 @@ def read_tables(paths: Sequence[Path]) -> Table:
 
 
 def column(table: Table, name: str, where: str) -> list[Any]:
-    """The named column; DataError that lists what there is."""
+    """The named column. Raises DataError, which lists the columns there are, if it is absent."""
     if name not in table:
         raise DataError(f"{where} has no column {name!r}; its columns are: {', '.join(map(str, table))}")
     return table[name]
 
 
 def texts(values: Sequence[Any], name: str, where: str) -> tuple[str, ...]:
-    """The values, checked to be strings that a tokenizer can take."""
+    """The values, checked to be strings that a tokenizer can take. Raises DataError for the first that is not."""
     for row, value in enumerate(values, 1):
         if value is None:
             raise DataError(f"{where}, example {row}: the text {name!r} is missing")

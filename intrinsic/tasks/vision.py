@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: from a folder with the original idx files (gzip or not), or from the Hub."""
+"""MNIST and Fashion-MNIST, read from a folder with the original idx files (gzip or not), or from the Hub."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KINDS = ("images-idx3", "labels-idx1")
 
 
 def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
-    """Splits `train` and `test`. Raises DataError."""
+    """Load the splits `train` and `test`, or those that `spec.splits` names. Raises DataError."""
     root = None if spec.data_dir is None else Path(spec.data_dir).expanduser()
     if root is None or (_is_copy(root) and not any(root.glob("*ubyte*"))):
         return _from_hub(info, spec)
@@ -37,7 +37,7 @@ def load(info: TaskInfo, spec: TaskSpec) -> Loaded:
 
 
 def _is_copy(root: Path) -> bool:
-    """Whether it can be a copy of the Hub's repository, which keeps its files up to two folders deep."""
+    """Whether the folder may be a copy of the Hub's repository, which keeps its files up to two folders deep."""
     places = (f"{depth}*.{kind}" for depth in ("", "*/", "*/*/") for kind in ("parquet", "arrow"))
     return any(any(root.glob(place)) for place in places)
 
@@ -72,7 +72,10 @@ def _find(root: Path, stem: str) -> Path:
 
 
 def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
-    """LeCun's format: two zero bytes, type (8: unsigned byte), ndim, ndim big-endian uint32 sizes, the values."""
+    """Array of `ndim` dimensions in an idx file of unsigned bytes. Raises DataError.
+
+    LeCun's format: two zero bytes, type (8: unsigned byte), ndim, ndim big-endian uint32 sizes, the values.
+    """
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
@@ -105,7 +108,7 @@ def _decoded(info: TaskInfo, table: Table, where: str) -> ImageExamples:
 
 
 def _grey(image: Any, where: str) -> NDArray[np.uint8]:
-    """The Hub stores each picture as an encoded file: {"bytes": ..., "path": ...}, either may be None."""
+    """Grey pixels [H, W] of a picture as the Hub stores it: {"bytes": ..., "path": ...}, one of which may be None."""
     from PIL import Image
 
     try:

@@ -1,4 +1,4 @@
-"""The only optimiser loop."""
+"""The optimiser loop, the same for every method."""
 
 from __future__ import annotations
 
@@ -30,21 +30,26 @@ __all__ = ["FitReport", "OnStep", "fit", "loss_of", "rate_factor"]
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a run gave; scores by the task's primary metric unless said otherwise."""
+    """Results of a training run; scores are those of the task's primary metric unless said otherwise."""
 
     score: float
-    """Of the checkpoint the policy names, which is the one left in the model."""
+    """Score of the checkpoint that the policy names, which is the one left in the model."""
     scores: dict[str, float]
-    """All the task's metrics of that checkpoint."""
+    """All of the task's metrics for that checkpoint."""
     last_score: float
+    """Score after the last step."""
     best_score: float
+    """Best score of all evaluations."""
     best_step: int
+    """The step after which the best score was reached first."""
     train_loss: float
-    """Mean over the last tenth of the steps."""
+    """Mean loss over the last tenth of the steps."""
     history: tuple[HistoryPoint, ...]
+    """All evaluations, in order."""
     steps: int
+    """Number of optimiser steps."""
     seconds_per_step: float
-    """Median over the steps, evaluations left out."""
+    """Median seconds of a step, evaluations left out."""
 
 
 def fit(
@@ -56,22 +61,23 @@ def fit(
     *,
     progress: OnStep | None = None,
 ) -> FitReport:
-    """Train, evaluate, leave the model with the weights of the policy's checkpoint.
+    """Train and evaluate, and leave the model with the weights of the policy's checkpoint.
 
     Loss: the problem's (cross-entropy, or the mean squared error for regression), computed from the logits in float32,
     plus the method's own penalty if it has one (losses are reported without).
-    Optimiser: AdamW (betas .9, .999, eps 1e-8) or plain SGD without momentum. Weight decay acts on
-    tensors of two and more dimensions, so never on biases, norms, theta_d or lambdas. Rate: see
-    :func:`rate_factor`; the gradient is clipped to norm `clip` before the step.
 
-    Chance comes from data_seed alone: the order of the examples from its stream `order`, dropout from its
-    stream `dropout`; the global generators are left as they were. On the CPU equal arguments give equal bits
-    for an equal number of threads. Under `accelerate launch` (on CPUs `ACCELERATE_USE_CPU=true
-    torchrun`) the processes divide every batch among them (batch_size stays the batch's); the result is that
-    of one process but for rounding, dropout and batch norm.
+    Optimiser: AdamW (betas .9, .999, eps 1e-8) or plain SGD without momentum. Weight decay acts on tensors of two and
+    more dimensions, so never on biases, norms, theta_d or lambdas. Rate: see :func:`rate_factor`; the gradient is
+    clipped to norm `clip` before the step.
 
-    Raises Diverged for a loss, gradient or output that is not finite (an fp16 step that the scaler leaves
-    out is none), SpecError for settings that this machine cannot honour, DataError for an empty split.
+    All randomness comes from data_seed: the order of the examples from its stream `order`, dropout from its stream
+    `dropout`; the global generators are left as they were. On the CPU equal arguments give equal bits for an equal
+    number of threads. Under `accelerate launch` (on CPUs `ACCELERATE_USE_CPU=true torchrun`) the processes divide every
+    batch among them (batch_size stays the batch's); the result is that of one process but for rounding, dropout and
+    batch norm.
+
+    Raises Diverged for a loss, gradient or output that is not finite (but not for an fp16 step that the gradient scaler
+    skips), SpecError for settings that this machine cannot honour, DataError for an empty split.
     """
     with own_accelerator(optim.precision) as accelerator:
         seed = derive(data_seed, "dropout", accelerator.process_index)
@@ -80,11 +86,11 @@ def fit(
 
 
 def rate_factor(optim: OptimSpec, step: int, total: int) -> float:
-    """The factor on the learning rate at a step, counted from 0.
+    """The factor on the learning rate at a step, counted from 0, of `total` steps.
 
-    With w = round(warmup * total): (step + 1) / (w + 1) while step < w; from there on 1 (constant),
-    1 - s (linear) or (1 + cos(pi s)) / 2 (cosine), s = (step - w) / (total - w). Unlike transformers'
-    schedules neither the first nor the last step has rate 0 and is wasted.
+    With w = round(warmup * total): (step + 1) / (w + 1) while step < w; from there on 1 (constant), 1 - s (linear) or
+    (1 + cos(pi s)) / 2 (cosine), s = (step - w) / (total - w). Deviation from transformers' schedules: neither the
+    first nor the last step has rate 0, at which it would change nothing.
     """
     warm = round(optim.warmup * total)
     if step < warm:
@@ -94,7 +100,7 @@ def rate_factor(optim: OptimSpec, step: int, total: int) -> float:
 
 
 def make_optimizer(trainable: Trainable, optim: OptimSpec, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW or SGD over what is trained, in two groups: with and without weight decay."""
+    """AdamW or SGD over the trained parameters, in two groups: with and without weight decay."""
     parameters = list(trainable.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": optim.weight_decay},
@@ -108,7 +114,10 @@ def make_optimizer(trainable: Trainable, optim: OptimSpec, device: torch.device)
 
 
 def loss_of(outputs: Tensor, labels: Tensor, problem: Problem) -> Tensor:
-    """The problem's mean loss, a scalar, in float32 at least.  outputs: logits, labels: those of the batch."""
+    """The problem's mean loss over a batch, a scalar, computed in float32 or wider.
+
+    outputs: the model's, one row for each example; labels: the batch's.
+    """
     return problem.loss(outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs, labels)
 
 
@@ -133,7 +142,7 @@ class _Loop:
         self.plain = Logits(trainable.model.to(accelerator.device))
         self.parameters = list(trainable.parameters())
         self.optimizer = make_optimizer(trainable, optim, accelerator.device)
-        # accelerate's wrapper is for the fp16 scaler; without one it only costs, a look at the disk every step
+        # only the fp16 scaler needs accelerate's wrapper, which looks at the disk at every step
         scaled = accelerator.scaler is not None
         self.stepper: Any = accelerator.prepare_optimizer(self.optimizer) if scaled else self.optimizer
         self.model = distribute(self.plain, accelerator, self._has_unused())
@@ -173,11 +182,11 @@ class _Loop:
         self.monitor.record(step, loss, norm)
 
     def _backward(self, micro: Micro) -> Tensor:
-        """Add the pass's gradient; returns its part of the step's loss, detached."""
+        """Add the gradient of one pass; returns the pass's part of the step's loss, detached."""
         batch = dict(micro.batch)
         labels = batch.pop("labels").to(self.accelerator.device, non_blocking=True)
         loss = loss_of(self._forward(self.model, batch), labels, self.task.problem) * micro.weight
-        # over several processes the gradients are averaged, where their sum is wanted
+        # DDP averages the gradients over the processes, but their sum is wanted
         penalised = loss + self.trainable.penalty() * micro.weight
         self.accelerator.backward(penalised * self.accelerator.num_processes)
         return loss.detach()
@@ -189,7 +198,7 @@ class _Loop:
         return logits
 
     def _respond(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The outputs of an evaluation."""
+        """The outputs for a batch of an evaluation."""
         inputs = self._moved(batch)
         with self.accelerator.autocast():
             return self.task.problem.answer(self.plain.model, inputs)
@@ -248,13 +257,13 @@ class _Loop:
         return summed
 
     def _has_unused(self) -> bool:
-        """Whether some trained parameter gets no gradient: asked only where several processes must agree."""
+        """Whether some trained parameter gets no gradient; looked at only where several processes must agree."""
         if self.accelerator.num_processes == 1:
             return False
         batch = dict(next(iter(self.batches))[0].batch)
         batch.pop("labels")
         with keep_modes(self.plain):
-            self.plain.eval()  # batch norm's statistics must not notice
+            self.plain.eval()  # so that batch norm's statistics stay as they are
             self._forward(self.plain, batch).sum().backward()  # type: ignore[no-untyped-call]
         unused = any(p.grad is None for p in self.parameters)
         self.optimizer.zero_grad()

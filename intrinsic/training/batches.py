@@ -1,4 +1,4 @@
-"""Which examples a step sees, in an order that nothing but the data seed decides."""
+"""The examples of each step, in an order that depends on the data seed alone."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ from intrinsic.spec import OptimSpec
 from intrinsic.tasks.base import shuffled
 
 Batch = dict[str, Tensor]
+"""Tensors by the names of the model's inputs, and `labels`; of one example or of several stacked ones."""
 Collate = Callable[[list[Batch]], Batch]
+"""A function that makes a batch of single examples."""
 Indices = NDArray[np.int64]
+"""Positions of examples in a split, int64 [n]."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """This process's part of every batch: examples rank, rank + world, rank + 2 world, ... of it."""
+    """One process's part of every batch: examples rank, rank + world, rank + 2 world, ... of it."""
 
     rank: int = 0
+    """Index of the process, from 0."""
     world: int = 1
+    """Number of processes."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +40,35 @@ class Micro:
     """One forward and backward pass. The step's loss is the sum of weight * mean loss over its passes."""
 
     batch: Batch
+    """This process's examples."""
     weight: float
-    """This pass's share of the step's examples (of all processes); 0 for a filler."""
+    """Share of the step's examples (of all processes) that are in this pass; 0 for a pass that only fills in."""
 
 
 def epoch_order(data_seed: int, epoch: int, count: int) -> Indices:
-    """The permutation of the training examples in an epoch, counted from 0.
+    """The permutation of the training examples in an epoch, counted from 0: positions [count].
 
-    A pure function of its arguments: the same on every device, for every number of processes and threads,
-    and whatever the global generators have been used for.
+    A pure function of its arguments: the same on every device, for every number of processes and threads, and whatever
+    the global generators have been used for.
     """
     return shuffled(count, derive(data_seed, "order", epoch))
 
 
 def steps_per_epoch(optim: OptimSpec, count: int) -> int:
-    """Optimiser steps in an epoch over `count` examples; the last one may see fewer than the others."""
+    """Number of optimiser steps in an epoch over `count` examples; the last one may see fewer examples."""
     return math.ceil(count / (optim.batch_size * optim.accumulate))
 
 
 def total_steps(optim: OptimSpec, count: int) -> int:
-    """Optimiser steps of the whole run; a fractional number of epochs is rounded up to a whole step."""
+    """Number of optimiser steps of the whole run; a fractional number of epochs is rounded up to a whole step."""
     if optim.steps is not None:
         return optim.steps
-    assert optim.epochs is not None  # OptimSpec sees to it
+    assert optim.epochs is not None  # OptimSpec has exactly one of the two
     return max(1, math.ceil(optim.epochs * steps_per_epoch(optim, count) - 1e-9))
 
 
 def step_indices(optim: OptimSpec, data_seed: int, count: int) -> Iterator[Indices]:
-    """The examples of each step, batch_size * accumulate of them; no step straddles two epochs."""
+    """The positions of each step's examples, up to batch_size * accumulate; no step straddles two epochs."""
     size, per_epoch = optim.batch_size * optim.accumulate, steps_per_epoch(optim, count)
     order = np.empty(0, dtype=np.int64)
     for step in range(total_steps(optim, count)):
@@ -75,8 +81,10 @@ def step_indices(optim: OptimSpec, data_seed: int, count: int) -> Iterator[Indic
 class TrainBatches:
     """The steps of a run, each a list of micro-batches.
 
-    A step's examples do not depend on how they are divided: batch_size 16 accumulated twice, batch_size 32,
-    and two processes with 16 each take the same gradient, that of the mean loss over the 32, but for rounding.
+    A step's examples do not depend on how they are divided: batch_size 16 accumulated twice, batch_size 32, and two
+    processes with 16 each take the same gradient, that of the mean loss over the 32, but for rounding.
+
+    Raises DataError for a split without examples.
     """
 
     def __init__(
@@ -104,18 +112,20 @@ class TrainBatches:
 
 
 def gather_batch(dataset: Dataset[Batch], collate: Collate, indices: Indices) -> Batch:
+    """The batch of the examples at the given positions."""
     return collate([dataset[i] for i in indices.tolist()])
 
 
 def length(dataset: Dataset[Batch]) -> int:
+    """Number of examples in a map-style dataset."""
     sized: Any = dataset  # torch's Dataset promises no __len__, map-style ones have it
     return len(sized)
 
 
 def by_length(dataset: Dataset[Batch], batch_size: int) -> list[Indices]:
-    """Batches of examples of like length, the longest first, so that little is padded.
+    """Positions of batches of examples of like length, the longest first, so that little is padded.
 
-    Texts are as long as their input_ids; images are all alike and keep their order.
+    The length of a text is that of its input_ids; images all have one length and keep their order.
     """
     count = length(dataset)
     text = count > 0 and "input_ids" in dataset[0]

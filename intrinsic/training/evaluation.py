@@ -1,4 +1,4 @@
-"""A method's answers on a split: the one way for scores, counted errors and latencies."""
+"""A method's answers on a split, got in one way for scores and counted errors."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def keep_modes(model: nn.Module) -> Iterator[None]:
 
 
 def training_batches(prepared: Prepared, batch_size: int) -> Iterator[Batch]:
-    """The training examples in their own order, labels included: what :meth:`Trainable.prepare_answers` may look at."""
+    """The training examples in their own order, labels included, as :meth:`Trainable.prepare_answers` gets them."""
     for start in range(0, length(prepared.train), batch_size):
         indices = np.arange(start, min(start + batch_size, length(prepared.train)))
         yield gather_batch(prepared.train, prepared.collate, indices)
 
 
 class Evaluator:
-    """Gets a method's answers on a split, in batches of like length."""
+    """Computes a method's answers on a split, in batches of like length."""
 
     def __init__(
         self, prepared: Prepared, problem: Problem, batch_size: int, share: Share, split: Dataset[Batch] | None = None
     ) -> None:
-        """split: None for the evaluation split. Raises DataError for one without examples."""
+        """Evaluate on `split`; None: the evaluation split. Raises DataError for a split without examples."""
         self._prepared, self._problem, self._batch_size, self._share = prepared, problem, batch_size, share
         self._split = prepared.eval if split is None else split
         self._batches = by_length(self._split, batch_size)
@@ -56,7 +56,9 @@ class Evaluator:
     def __call__(
         self, trainable: Trainable, forward: Forward, gather: Callable[[list[Any]], list[Any]] = lambda parts: parts
     ) -> Answers:
-        """The outputs, float32, and the targets, with the model in eval mode and without gradients.
+        """The outputs [n, ...] and the targets [n], with the model in eval mode and without gradients.
+
+        Outputs of any floating type come as float32.
 
         forward: a batch without labels -> outputs; gather: the processes' lists -> one list, on every process.
         """

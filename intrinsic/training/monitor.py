@@ -1,4 +1,4 @@
-"""Watches a run's losses and gradients without making the device wait at every step."""
+"""The watch over a run's losses and gradients, which does not make the device wait at every step."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from intrinsic.errors import Diverged
 from intrinsic.spec import OptimSpec
 
 OnStep = Callable[[int, int, float], None]
-"""Called now and then as f(step, total, loss), with the step just done."""
+"""A function called now and then with the step just done, the number of steps, and the step's loss."""
 
 _WINDOW = 16  # steps between two looks at a device that works asynchronously
-_MOST_SKIPS = 32  # fp16: by then the loss scale has fallen from 2^16 to 2^-16, and is not to blame
+_MOST_SKIPS = 32  # fp16: by then the loss scale has fallen from 2^16 to 2^-16, and is not the cause
 
 
 class Monitor:
@@ -40,10 +40,13 @@ class Monitor:
         self._skips = 0
         self._paces: list[float] = []
         self.losses: list[float] = []
+        """Loss of every step looked at so far."""
         self.start_clock()
 
     def record(self, step: int, loss: Tensor, norm: Tensor | None) -> None:
-        """Step, counted from 1; loss: this process's share; norm of the gradient before clipping, if known.
+        """Note a step's loss and gradient norm, and look at the window if it is complete.
+
+        step: counted from 1; loss: this process's share; norm: of the gradient before clipping, None if unknown.
 
         Raises Diverged.
         """
@@ -54,7 +57,7 @@ class Monitor:
             self.look(step)
 
     def look(self, step: int) -> None:
-        """Fetch what happened up to a step, check it, report it. Raises Diverged."""
+        """Fetch the losses and norms up to a step, check them, report them. Raises Diverged."""
         start = len(self.losses)
         if start == step:
             return
@@ -69,22 +72,23 @@ class Monitor:
         self.start_clock()
 
     def start_clock(self) -> None:
-        """Time spent since the last look does not count: an evaluation, say."""
+        """Start the clock again, so that the time since the last look, say an evaluation, does not count."""
         self._clock = time.perf_counter()
 
     @property
     def seconds_per_step(self) -> float:
-        """Median over the windows; the first is warm-up and counts only if there is no other."""
+        """Median seconds of a step over the windows; the first, a warm-up, counts only if it is the only one."""
         paces = sorted(self._paces[1:] or self._paces)
         middle = len(paces) // 2
         return paces[middle] if len(paces) % 2 else (paces[middle - 1] + paces[middle]) / 2
 
     def mean_loss(self, first: int, last: int) -> float:
-        """Mean training loss of the steps first + 1 to last."""
+        """The mean training loss of the steps first + 1 to last."""
         part: Sequence[float] = self.losses[first:last]
         return sum(part) / len(part)
 
     def diverged(self, step: int, what: str) -> Diverged:
+        """The error of a run that diverged; `what` begins its sentence, as in `the loss is`."""
         return Diverged(
             f"training diverged: {what} not finite at step {step} of {self._total} "
             f"(learning rate {self._optim.learning_rate:g}); lower the learning rate"

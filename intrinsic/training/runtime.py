@@ -1,4 +1,4 @@
-"""What a training run takes from its surroundings, and gives back: processes, device, random generators."""
+"""The surroundings of a training run, which are as before at its end: processes, device, random generators."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from intrinsic.kernels.processor import processor
 
 @contextmanager
 def own_accelerator(precision: str) -> Iterator[Accelerator]:
-    """An Accelerator with this precision, whatever other ones the process has.
+    """Yield an Accelerator with this precision, whatever other ones the process has.
 
-    Accelerate keeps one state per process and refuses a second precision; so the present state is set aside
-    and put back at the end. The processes and the device (PartialState) are shared, as they must be.
-    Raises SpecError for fp16 without an accelerator.
+    Accelerate keeps one state per process and refuses a second precision; so the present state is set aside and put
+    back at the end. The processes and the device (PartialState) are shared, as they must be.
+
+    Raises SpecError for fp16 without a GPU.
     """
     check_precision(precision)
     states: list[Any] = [AcceleratorState._shared_state, GradientState._shared_state]
@@ -77,7 +78,7 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def device_name() -> str:
-    """Where this process trains: `cpu (AMD EPYC)`, or `cuda:0 (NVIDIA H100)`."""
+    """The name of the device that this process trains on: `cpu (AMD EPYC)`, or `cuda:0 (NVIDIA H100)`."""
     device = _processes().device
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
@@ -85,28 +86,30 @@ def device_name() -> str:
 
 
 def is_main_process() -> bool:
+    """Whether this process is the main one of those that train together; true if it is alone."""
     return bool(_processes().is_main_process)
 
 
 def _processes() -> PartialState:
-    """Whoever asks first sets it up for all, so it is told what Accelerator would tell it."""
+    """The state that accelerate shares within a process. The first call makes it, with what Accelerator would pass."""
     return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 class Logits(nn.Module):
-    """The model as a function of a batch to its logits: a tensor, in which DDP finds what was used."""
+    """The model as a module from a batch to its logits: DDP needs a plain tensor to find what was used."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, **batch: Tensor) -> Tensor:
+        """The logits of a batch, given by the names of the model's inputs."""
         logits: Tensor = self.model(**batch).logits
         return logits
 
 
 def distribute(model: Logits, accelerator: Accelerator, unused: bool) -> nn.Module:
-    """The model as it is, or averaging its gradients over the processes that there are.
+    """The model itself, or wrapped so that its gradients are averaged if there are several processes.
 
     unused: whether some trained parameter takes no part in the forward pass.
     """
@@ -119,7 +122,7 @@ def distribute(model: Logits, accelerator: Accelerator, unused: bool) -> nn.Modu
 
 
 def same_buffers(model: nn.Module, accelerator: Accelerator) -> None:
-    """Give every process the main one's buffers: batch norm's statistics are each process's own."""
+    """Copy the main process's buffers to every process: each has batch norm statistics of its own."""
     if accelerator.num_processes > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)

@@ -1,4 +1,4 @@
-"""One training run from a spec to a record."""
+"""One training run, from a spec to a record."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ __all__ = ["Interrupted", "check_trial", "outline_trial", "run_trial"]
 
 PACKAGES = ("intrinsic", "torch", "transformers", "tokenizers", "accelerate", "datasets", "safetensors", "numpy",
             "numba", "scikit-learn", "peft")  # fmt: skip
+"""Packages whose versions are recorded."""
 _NO_MEMORY = ("not enough memory", "out of memory", "cannot allocate memory", "bad allocation")
 
 logger = logging.getLogger(__name__)
 Facts = dict[str, Any]
+"""Fields of TrialTrain by name."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a trial; `result` is its record, with status `interrupted`."""
+    """Ctrl-C during a trial; `result` is the trial's record, with status `interrupted`."""
 
     def __init__(self, result: TrialResult) -> None:
         super().__init__(f"trial {result.run.trial_id} was interrupted")
@@ -53,14 +55,15 @@ def run_trial(
     progress: OnStep | None = None,
     threads: int | None = None,
 ) -> TrialResult:
-    """Load the task and the model, lay the method over it, train, evaluate; write down what came out.
+    """Load the task and the model, attach the method, train and evaluate; return the record.
 
-    save_dir: folder for the method's artefact (of the policy's checkpoint); None: it is not kept.
-    progress(step, total, loss): called while training. threads: of torch, during the trial; None: as they are.
+        save_dir   folder for the method's artefact (of the policy's checkpoint); None: it is not kept
+        progress   called as progress(step, total, loss) while training
+        threads    number of torch's threads during the trial; None: as it is
 
-    Divergence, lack of memory and any exception in training are recorded: status `diverged`,
-    `out-of-memory` or `failed`, and one sentence. Input that cannot be run would fail in every trial alike, so
-    SpecError, DataError and ModelError are raised as they are. Ctrl-C raises :class:`Interrupted`.
+    Divergence, lack of memory and any exception in training are recorded: status `diverged`, `out-of-memory` or
+    `failed`, and one sentence. Input that cannot be run would fail in every trial alike, so SpecError, DataError and
+    ModelError are raised as they are. Ctrl-C raises :class:`Interrupted`.
     """
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
     attempt = _Attempt(spec, save_dir, progress)
@@ -85,7 +88,7 @@ def run_trial(
 
 @dataclass
 class _Attempt:
-    """A trial under way: what was asked for, and what has become known of it."""
+    """A trial in progress: what was asked for, and the facts known so far."""
 
     spec: TrialSpec
     save_dir: str | Path | None
@@ -101,7 +104,7 @@ class _Attempt:
 
 
 def _outcome(attempt: _Attempt) -> tuple[TrialStatus, str | None]:
-    """Run, filling in the facts as they become known; what went wrong is returned."""
+    """Run the trial, which fills in the facts as they become known; returns the status and the error's sentence."""
     optim = attempt.spec.optim
     try:
         _run(attempt)
@@ -184,7 +187,7 @@ def _free_memory() -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """Kind and first line of an error; the rest goes to the log at level DEBUG."""
+    """The kind and the first line of an error; the rest goes to the log at level DEBUG."""
     lines = str(error).strip().splitlines() or ["no message"]
     return f"{type(error).__name__}: {lines[0][:300]}"
 

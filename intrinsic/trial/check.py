@@ -1,4 +1,4 @@
-"""Whether a trial can run: what is found out before the first one is paid for."""
+"""Checks of whether a trial can run, before the first one is paid for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intrinsic.trial.ingredients import model_of, task_of
 
 
 def check_trial(spec: TrialSpec) -> None:
-    """Load the task and the model and lay the method over it, without training.
+    """Load the task and the model and attach the method, without training.
 
     Raises what run_trial would: SpecError (say, a dimension that the model cannot meet), DataError, ModelError.
     """
@@ -29,9 +29,9 @@ def check_trial(spec: TrialSpec) -> None:
 
 
 def outline_trial(spec: TrialSpec) -> tuple[str, ...]:
-    """The same without reading a weight, asking the Hub, or asking for a device; says what therefore stays unchecked.
+    """Check what `check_trial` checks, without reading a weight, asking the Hub, or needing the run's device.
 
-    Raises what check_trial raises.
+    Returns phrases for what therefore stays unchecked. Raises what check_trial raises.
     """
     info = check_task(spec.task)
     model_here = is_here(spec.model, info.kind)
@@ -72,5 +72,5 @@ def _outline(spec: TrialSpec, info: TaskInfo, task: Task | None) -> LoadedModel:
 
 
 def _check_inputs(task: Task, loaded: LoadedModel) -> None:
-    """One example of each split is enough to see whether the task's inputs suit the model's preprocessor."""
+    """Prepare one example of each split, enough to see whether the inputs suit the model's preprocessor."""
     task.first(1).prepare(loaded.preprocessor)

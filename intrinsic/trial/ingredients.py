@@ -1,4 +1,4 @@
-"""A trial's data and model, kept between the trials of one process so that the next one starts at once."""
+"""The data and the model of a trial, kept between the trials of one process so that the next one starts at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from intrinsic.tasks.base import Prepared, Task
 
 
 class _Shelf:
-    """The few things asked for last, by key; as many as fit into a budget of bytes, but always the last one."""
+    """A cache of the few things asked for last, as many as fit into a budget of bytes, and always the last one."""
 
     def __init__(self, size: int, budget: float = math.inf, weigh: Callable[[Any], int] = lambda thing: 0) -> None:
         self._size, self._budget, self._weigh = size, budget, weigh
@@ -44,17 +44,20 @@ def _model_bytes(loaded: LoadedModel) -> int:
 
 _TASKS, _PREPARED = _Shelf(2), _Shelf(2)
 _MODELS = _Shelf(8, 2**29, _model_bytes)
-"""One for every head seed in turn."""
+"""Models at theta_0 for up to 8 head seeds in turn, of 512 MiB together."""
 
 
 def forget() -> None:
-    """Empty the shelves: the next trial reads data and weights again."""
+    """Empty the caches: the next trial reads data and weights again."""
     for shelf in (_TASKS, _PREPARED, _MODELS):
         shelf.clear()
 
 
 def task_of(spec: TaskSpec) -> tuple[Task, str]:
-    """The task and its fingerprint, which takes a pass over the data. Raises what load_task raises."""
+    """The task and its fingerprint, which takes a pass over the data; both are cached.
+
+    Raises what load_task raises.
+    """
 
     def build() -> tuple[Task, str]:
         task = load_task(spec)
@@ -65,7 +68,7 @@ def task_of(spec: TaskSpec) -> tuple[Task, str]:
 
 
 def model_of(spec: TrialSpec, task: Task) -> LoadedModel:
-    """A model of the trial's own, at theta_0: a copy, so that no training leaks into the next trial.
+    """The trial's own copy of the model at theta_0, so that no training shows in the next trial.
 
     Raises what load_model raises.
     """
@@ -82,6 +85,6 @@ def model_of(spec: TrialSpec, task: Task) -> LoadedModel:
 
 
 def data_of(spec: TrialSpec, task: Task, loaded: LoadedModel) -> Prepared:
-    """The task's examples as the model takes them; the same for every head seed."""
+    """The task's examples, prepared for the model; the same for every head seed."""
     prepared: Prepared = _PREPARED.get((spec.task, spec.model), lambda: task.prepare(loaded.preprocessor))
     return prepared

@@ -1,4 +1,4 @@
-"""What a method costs besides its training time: memory in training, and latency against the full model."""
+"""The costs of a method besides its training time: memory in training, and latency against the full model."""
 
 from __future__ import annotations
 
@@ -27,20 +27,28 @@ from intrinsic.training.evaluation import training_batches
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 BATCH_SIZES = (1, 16, 32)
+"""Batch sizes at which latency is measured."""
 ROUNDS, WARM_UP = 15, 2
+"""Smallest number of timed passes of each model, and number of passes before them that are not timed."""
 SECONDS = 0.5
-"""A batch size is gone on with for so long at least: other work on the machine may fill more than ROUNDS short ones."""
+"""Least time, in seconds, that one batch size is measured for: other work on the machine may last longer than ROUNDS
+short passes."""
 STEPS = 2
-"""The optimiser's state is there from the first step on, so the second sees all of it."""
+"""Number of training steps in which memory is measured: the second one sees the optimiser's state from its start."""
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Bytes of the tensors alive, and their peak. What an operation holds while it runs it does not see."""
+    """Counts the bytes of the tensors that are alive, and their peak.
+
+    Memory that an operation holds only while it runs is not seen.
+    """
 
     def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.now: int = 0
+        """Bytes of the storages alive now, each counted once."""
         self.peak: int = 0
+        """Largest value that `now` has had."""
         self._alive: set[int] = set()
         for tensor in tensors:
             self._see(tensor)
@@ -69,8 +77,8 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def standing(model: nn.Module) -> Iterator[Tensor]:
     """Every tensor that the model holds before a step, in whatever it holds it.
 
-    parameters() and buffers() are not all: theta_0 of a subspace stands beside them, its weights are plain attributes,
-    and some of peft's layers keep random indices in dicts.
+    parameters() and buffers() are not all of them: theta_0 of a subspace stands beside them, its weights are plain
+    attributes, and some of peft's layers keep random indices in dicts.
     """
     seen: set[int] = set()
     rest: list[object] = [model]
@@ -90,12 +98,14 @@ def standing(model: nn.Module) -> Iterator[Tensor]:
 
 
 def profile_trial(spec: TrialSpec) -> Profile:
-    """Measure the method of a trial on its own model and data, without training it.
+    """Measure memory and latency of a trial's method on its own model and data, without training it.
 
-    peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU the allocator's own count, else LiveBytes
-    over all that stands before the first step.
-    Latency: eval mode, batches of 1, 16 and 32 evaluation examples; full model, unmerged and merged method run in
-    turn, the least of ROUNDS or more each: what other work on the machine adds is no property of a model.
+    peak_bytes: over two steps of AdamW at the spec's batch size. On a GPU it is the allocator's own count, else that of
+    LiveBytes over all that stands before the first step.
+
+    latencies: eval mode, batches of 1, 16 and 32 evaluation examples, milliseconds. Full model, unmerged and merged
+    method run in turn, and the least of ROUNDS or more passes counts, as other work on the machine only ever adds to
+    it.
 
     Raises what run_trial raises.
     """
@@ -158,7 +168,7 @@ def _latency(runners: dict[str, Forward], batch: Batch, size: int) -> Latency:
     with torch.no_grad():
         begin, turn = time.perf_counter(), 0
         while turn < WARM_UP + ROUNDS or time.perf_counter() - begin < SECONDS:
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # nobody is always first
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # the order rotates, so that no model is always first
                 seconds = _time(partial(runners[name], inputs))
                 if turn >= WARM_UP:
                     times[name].append(1e3 * seconds)

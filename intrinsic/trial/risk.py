@@ -1,4 +1,4 @@
-"""A trial trained again, and its errors counted: the training risk that every bound but the test set's begins with.
+"""Errors of a trial that is trained again: the training risk, from which every bound but the test set's begins.
 
 Trials do not record it: a pass over the training split would lengthen each for a number that only bounds ask for.
 """
@@ -28,9 +28,9 @@ from intrinsic.training.runtime import device_name
 from intrinsic.trial.ingredients import data_of, model_of, task_of
 
 AS_TRAINED = 32
-"""Bits a coordinate as it is stored, in float32."""
+"""Bits of a coordinate in float32, the width at which it is not rounded."""
 SCALES = 2.0 ** (torch.arange(-128, 128, dtype=torch.float64) / 8)
-"""What the step between two levels may be: one of 256, so 8 bits a tensor tell which."""
+"""Allowed steps between two levels, float64 [256]: 8 bits a tensor tell which was taken."""
 
 
 def count_errors(
@@ -38,9 +38,10 @@ def count_errors(
 ) -> TrialErrors:
     """Train as the trial did, then count errors on both splits, in eval mode and float32, at every width.
 
-    widths: bits a coordinate; at 32 the coordinates are as trained, below that each tensor's distance from its start
-    is rounded by :func:`rounded`. An output that is not finite is an error. The bounds hold of the network that was
-    trained here: whether it is the stored trial's, bit for bit, does not matter to them (`score` tells).
+    widths: bits a coordinate; at 32 the coordinates are as trained, below that each tensor's distance from its start is
+    rounded by :func:`rounded`. An output that is not finite is an error. The bounds hold of the network that is trained
+    here, whether or not it equals the stored trial's bit for bit; `score` shows how near it comes.
+
     random_labels: shuffle the training labels first.
 
     Raises SpecError for a task without classes, for a method whose answers depend on the batch, and what `run_trial`
@@ -85,15 +86,15 @@ def count_errors(
 
 
 def shuffle_labels(task: Task, seed: int) -> Task:
-    """The task with its training labels in a random order: nothing is left to learn but the classes' shares."""
+    """The task with its training labels in a random order, so that only the classes' shares can be learned."""
     order = shuffled(task.num_train, derive(seed, "random-labels"))
     return replace(task, train=replace(task.train, labels=task.train.labels[order]))
 
 
 def rounded(values: Tensor, bits: int) -> Tensor:
-    """Each of the values at the nearest of 2^bits levels (j + 1/2) step, j = -2^(bits-1) .. 2^(bits-1) - 1.
+    """The values, each at the nearest of 2^bits levels (j + 1/2) step, j = -2^(bits-1) .. 2^(bits-1) - 1; same shape.
 
-    The step is that of SCALES with the least squared error. A level is `bits` bits, the step 8.
+    The step is the one of SCALES with the least squared error. A value's level costs `bits` bits, the tensor's step 8.
     """
     x, half = values.detach().double().cpu(), 2 ** (bits - 1)
 
@@ -114,7 +115,7 @@ class _Counter:
     batch_size: int
 
     def at(self, bits: int, start: Mapping[str, Tensor]) -> ErrorCount:
-        """The parameters are put back as they were afterwards."""
+        """The errors with coordinates rounded to `bits`; afterwards the parameters are as trained again."""
         trained = _copies(self.trainable.named_parameters())
         if bits < AS_TRAINED:
             self._set({name: start[name] + rounded(value - start[name], bits) for name, value in trained.items()})

@@ -16,7 +16,7 @@ SPEC = CertifySpec(grid=Grid(settings=SETTINGS, seeds=2), dims=(150,), bit_weigh
 
 
 def tamper(folder: Path, **changes: object) -> Path:
-    """certificate.json with some fields changed; a dotted name, with __ for the dot, reaches inside."""
+    """Change fields of a certificate.json; a dotted name, with __ for the dot, reaches inside."""
     path = folder / CERTIFICATE_FILE
     tree = json.loads(path.read_text())
     for name, value in changes.items():

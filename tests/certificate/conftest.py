@@ -1,4 +1,4 @@
-"""The certificate that the tests of this folder share."""
+"""Fixtures with the certificate that the tests of this folder share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intrinsic.certificate.certify import certify
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory) -> Path:
-    """The folder of a certificate for the digits; read-only by agreement."""
+    """The folder of a certificate for the digits; tests only read it."""
     folder = tmp_path_factory.mktemp("digits")
     certify(SPEC, folder)
     return folder
@@ -21,5 +21,5 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(made, tmp_path) -> Path:
-    """Its files, to be tampered with."""
+    """A copy of that folder, to be tampered with."""
     return Path(shutil.copytree(made, tmp_path / "copy"))

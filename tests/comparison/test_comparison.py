@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 from comparisons import BASE, compared, profiler, runner, spec
 
-from intrinsic.comparison import compare, parse, parse_method, written
+from intrinsic.comparison import compare, parse_contenders, parse_method, written
 from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import SpecError, StoreError
 from intrinsic.records import Latency, Profile
@@ -19,14 +19,14 @@ from intrinsic.store import read_comparison
 
 
 def test_methods_sizes_options_and_rates_are_read():
-    full, lora, said, did = parse("lora:alpha=16:r=8,1:matrices=q+v:lr=1e-3,said:d=100 did", BASE)
+    full, lora, said, did = parse_contenders("lora:alpha=16:r=8,1:matrices=q+v:lr=1e-3,said:d=100 did", BASE)
     assert (full.label, full.sizes, full.rates) == ("full", (), BASE.baseline_rates)
     assert (lora.size, lora.sizes, lora.rates) == ("rank", (1, 8), (1e-3,))
     assert dict(lora.at(8).options) == {"alpha": 16, "matrices": ("q", "v"), "rank": 8}
     assert (said.method.subspace.structure_aware, did.method.subspace.structure_aware) == (True, False)
     assert said.at(100).subspace_dim == 100
     assert said.rates == did.rates == BASE.subspace_rates
-    _, prefix = parse("prefix:mlp_width=none", BASE)
+    _, prefix = parse_contenders("prefix:mlp_width=none", BASE)
     assert dict(prefix.method.options)["mlp_width"] is None
 
 
@@ -36,12 +36,12 @@ def test_methods_sizes_options_and_rates_are_read():
      "prefix:mlp_width=none:l=3", "mam:length=2:r=4"],
 )  # fmt: skip
 def test_what_is_written_is_read_again(text):
-    made = parse(text, BASE)
-    assert parse(",".join(map(written, made)), BASE) == made
+    made = parse_contenders(text, BASE)
+    assert parse_contenders(",".join(map(written, made)), BASE) == made
 
 
 def test_a_subspace_of_a_method():
-    _, inner = parse("subspace:of=lora:rank=4:d=20", BASE)
+    _, inner = parse_contenders("subspace:of=lora:rank=4:d=20", BASE)
     assert (inner.method.of, dict(inner.method.options), inner.sizes) == ("lora", {"rank": 4}, (20,))
 
 
@@ -52,7 +52,7 @@ def test_parameters_name_sizes():
         asked.append((contender.label, parameters))
         return parameters // 1000
 
-    _, lora = parse("lora:params=2000,8000", BASE, size_for=size_for)
+    _, lora = parse_contenders("lora:params=2000,8000", BASE, size_for=size_for)
     assert lora.sizes == (2, 8)
     assert asked == [("lora", 2000), ("lora", 8000)]
 
@@ -95,16 +95,16 @@ def test_parameters_name_sizes():
 )
 def test_what_cannot_be_read_is_told_in_one_sentence(text, said):
     with pytest.raises(SpecError, match=said):
-        parse(text, BASE, size_for=lambda contender, parameters: 1)
+        parse_contenders(text, BASE, size_for=lambda contender, parameters: 1)
 
 
 def test_a_text_of_several_words_stands_in_quotes():
     text = 'prompt:start=text:text="is it, then: a paraphrase?":l=5,prefix:words="hello world":mlp_width=none probe'
-    _, prompt, prefix, probe = made = parse(text, BASE)
+    _, prompt, prefix, probe = made = parse_contenders(text, BASE)
     assert dict(prompt.method.options)["text"] == "is it, then: a paraphrase?"
     assert dict(prefix.method.options)["words"] == "hello world"
     assert (prompt.sizes, probe.label) == ((5,), "probe")
-    assert parse(",".join(map(written, made)), BASE) == made
+    assert parse_contenders(",".join(map(written, made)), BASE) == made
 
 
 def test_a_budget_where_nothing_looks_for_its_size_says_so():
@@ -256,7 +256,7 @@ def test_a_budget_is_met_by_what_is_really_trained(text, near):
     base = BASE.model_copy(
         update={"task": TaskSpec(name="rotten-tomatoes", limit=20), "model": ModelSpec(name="minilm", layers=1)}
     )
-    contender = parse(text, base, size_for=lambda made, number: size_for(base, made, number))[1]
+    contender = parse_contenders(text, base, size_for=lambda made, number: size_for(base, made, number))[1]
     loaded = load_model(base.model, num_labels=2, problem="classification", kind="text", seed=0)
     trained = attach(loaded, contender.method, SeedSpec()).parameters_trained
     assert abs(trained - near) <= 0.2 * near

@@ -35,7 +35,7 @@ def no_data(spec, *, progress=None, threads=None):
 
 
 def no_data_at_16_behind_a_gate(spec, *, progress=None, threads=None):
-    """Ends once the file $GATE exists."""
+    """Run the trial once the file $GATE exists; at dimension 16 there is no data."""
     wait_until(Path(os.environ["GATE"]).exists)
     if spec.method.subspace_dim == 16:
         raise DataError("there is no such data")
@@ -81,7 +81,7 @@ def slow_at_8(spec, *, progress=None, threads=None):
 
 
 def alive(pid: str) -> bool:
-    """Running; a dead process that nobody has waited for does not count."""
+    """Whether the process runs; a dead one that nobody has waited for does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -1,4 +1,7 @@
-"""What every way to fine-tune keeps, on BERT; tests/methods/test_methods_contract.py goes over METHODS and architectures."""
+"""Tests of what every way to fine-tune keeps, on BERT.
+
+tests/methods/test_methods_contract.py goes over all METHODS and architectures.
+"""
 
 from __future__ import annotations
 

@@ -170,7 +170,8 @@ def _frame(axes: Axes, marks: Marks) -> None:
     room = 0.05 * (high - low or 1.0)
     axes.set_ylim(low - room, high + room)
     axes.set_xlabel("parameters trained", color=INK, labelpad=2)
-    axes.set_ylabel(marks.result.result.metric.replace("_", " "), color=INK, labelpad=2)
+    outcome = marks.result.result
+    axes.set_ylabel(words.metric(outcome.metric, outcome.higher_is_better), color=INK, labelpad=2)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.5)
     _count_axis(axes, max(counts) / min(counts))
     axes.set_axisbelow(True)

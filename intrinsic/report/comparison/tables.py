@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
 from intrinsic.methods.catalogue import letter_of
 from intrinsic.records import CompareResult, CompareRow, Latency, SmallestSize
@@ -116,12 +117,14 @@ def smallest(result: CompareResult) -> Table:
     short = short_labels(result)
     methods = {contender.label: contender.method.name for contender in result.run.spec.contenders}
     searched = [(short[found.label], *_smallest_cells(found, methods[found.label])) for found in result.result.smallest]
-    others = [(short[row.label], *_one_size_cells(row, reached)) for row, reached in one_size(result)]
+    miss = "stays below" if result.result.higher_is_better else "stays above"
+    others = [
+        (short[row.label], *_one_size_cells(row, "reaches it" if reached else miss)) for row, reached in one_size(result)
+    ]
     return header, [*searched, *others]
 
 
-def _one_size_cells(row: CompareRow, reached: bool) -> tuple[str, ...]:
-    status = "reaches it" if reached else "stays below"
+def _one_size_cells(row: CompareRow, status: str) -> tuple[str, ...]:
     return "one size", words.DASH, count(row.parameters_trained), str(len(row.scores) + row.failed), status
 
 
@@ -144,7 +147,7 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
         ("task", f"{words.task(base)} ({outcome.num_train} train, {outcome.num_eval} evaluation)"),
         ("model", words.model(base)),
         ("training", words.budget(base.optim)),
-        ("metric", outcome.metric.replace("_", " ") + ("" if outcome.higher_is_better else " (lower is better)")),
+        ("metric", words.metric(outcome.metric, outcome.higher_is_better)),
         ("chance", words.score(outcome.chance)),
     ]
     if outcome.target is not None:
@@ -158,7 +161,12 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
     half = f"; ±: half its {100 * LEVEL:g} % interval, the spread pooled over all methods"
     rows.append(("memory", "most that is held in training, weights and the optimiser's state among it"))
     told = [
-        ("against full", AGAINST + half * any(found and found.half is not None for found in against_full(result))),
+        (
+            "against full",
+            AGAINST
+            + half * any(found and found.half is not None for found in against_full(result))
+            + "; less is better" * (not outcome.higher_is_better),
+        ),
         ("gap", GAP + "; ± likewise" * any(found and found.half is not None for found in gaps(result))),
     ]
     return [*rows, *told, ("cost", words.cost(outcome.cost))]
@@ -234,7 +242,7 @@ def _told(result: CompareResult, header: tuple[str, ...]) -> str:
     known = dict(facts(result))
     told = [f"{column}: {known[column]}" for column in header if column in known]
     if "interval" in header:
-        told.append(f"target: {known['target']}")
+        told.append(f"target: {known['target']}" + f"; {known['metric']}" * (not result.result.higher_is_better))
     if "score" in header:
         told += [f"task: {known['task']}; {known['metric']}, of which chance is {known['chance']}"]
         told += [f"settings: {known['settings']}"] if "settings" in known else []
@@ -256,31 +264,27 @@ SMALLEST_FIELDS = (
 
 def smallest_csv(result: CompareResult) -> str:
     """The text of smallest.csv, one method a row; where nothing was searched, status `one-size` and no interval."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(SMALLEST_FIELDS)
+    rows: list[Sequence[object]] = []
     target = result.result.target
     for found in result.result.smallest:
         s, low_high = found.search, found.search.interval
         cells = (found.label, found.size_name, s.d, *low_high, found.parameters_trained, len(s.points), s.status)
-        writer.writerow([*cells, s.d is not None, target])
+        rows.append((*cells, s.d is not None, target))
     for row, reached in one_size(result):
         counts = (row.parameters_trained, len(row.scores) + row.failed)
-        writer.writerow([row.label, None, None, None, None, *counts, "one-size", reached, target])
-    return out.getvalue()
+        rows.append((row.label, None, None, None, None, *counts, "one-size", reached, target))
+    return _csv(result, SMALLEST_FIELDS, rows)
 
 
 def csv_table(result: CompareResult) -> str:
     """The text of comparison.csv, one method and size a row, numbers at full precision."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     sizes = next((_sizes(row) for row in result.result.rows if row.profile is not None), ())
     kinds = ("full", "unmerged", "merged")
     latency_fields = [f"{kind}_ms_batch_{size}" for size in sizes for kind in kinds]
-    writer.writerow([*FIELDS, *PAIRED, "scores", "peak_bytes", *latency_fields])
+    rows: list[Sequence[object]] = []
     for row, against, gap in zip(result.result.rows, against_full(result), gaps(result), strict=True):
         latencies = () if row.profile is None else row.profile.latencies
-        writer.writerow(
+        rows.append(
             [
                 *(getattr(row, field) for field in FIELDS),
                 None if gap is None else gap.half,
@@ -290,4 +294,14 @@ def csv_table(result: CompareResult) -> str:
                 *(getattr(latency, kind) for latency in latencies for kind in kinds),
             ]
         )
+    return _csv(result, (*FIELDS, *PAIRED, "scores", "peak_bytes", *latency_fields), rows)
+
+
+def _csv(result: CompareResult, header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """The text of a file; where lower scores are better, a last column `better` says so in every row."""
+    out = io.StringIO()
+    lower = not result.result.higher_is_better
+    csv.writer(out, lineterminator="\n").writerows(
+        [[*header, *["better"] * lower], *([*row, *["lower"] * lower] for row in rows)]
+    )
     return out.getvalue()
