@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 
 from intrinsic.certificate.certify import Outcome, certify
-from intrinsic.certificate.lines import lines_of
-from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE
+from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE, lines_of
 from intrinsic.certificate.spec import CertifySpec
 
 from .flags import Flag, flags_of, folder_name, layer, takes_spec_flags

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from intrinsic.certificate.lines import assumed
+from intrinsic.certificate.record import assumed
 from intrinsic.certificate.verify import verify
 from intrinsic.errors import CertificateError
 

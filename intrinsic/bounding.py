@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from os import PathLike
 from pathlib import Path
 
 from intrinsic.errors import StoreError
+from intrinsic.problems import PROBLEMS
 from intrinsic.records import MeasureResult, TrialErrors, TrialResult, TrialRow
+from intrinsic.report import notebook
 from intrinsic.report.bounds import write_bounds
 from intrinsic.report.bounds.price import WIDTHS
 from intrinsic.report.bounds.rows import BoundRow, Claim, Material, representatives, rows_of
+from intrinsic.spec import TaskSpec
 from intrinsic.store import Store, read_measurement
 from intrinsic.store.counted import read_errors, write_errors
+from intrinsic.tasks import TASKS
 
 DELTA = 0.05
 """The probability with which a bound may fail, unless another one is asked for."""
@@ -53,8 +56,7 @@ class Bounds:
 
     def _repr_html_(self) -> str:
         """The findings, the table and the figure, as a notebook shows them."""
-        shown: str = import_module("intrinsic.report.notebook").bounds(self.material, self.rows)
-        return shown
+        return notebook.bounds(self.material, self.rows)
 
 
 def bound(
@@ -68,7 +70,7 @@ def bound(
     output_dir: str | PathLike[str] | None = None,
     on_count: OnCount = lambda event: None,
 ) -> Bounds:
-    """The bounds on the error of a measurement's networks on new examples; writes bounds.md, .tex, .csv, .json, .png, .pdf.
+    """The bounds on the error of a measurement's networks on new examples; with files of all of them.
 
     folder: the output folder of `measure`; measure_id: an older result in it. delta: the probability with which each
     bound may fail. count: train one trial a dimension again and count its training errors; random_labels: once more on
@@ -84,6 +86,7 @@ def bound(
     claims = _claims(home, None if certificate is None else Path(certificate), result)
     material = Material(result, _trials(home, result), {}, delta, claims=claims)
     rows_of(material)  # what has no bound is refused before anything is trained
+    _check_problem(result.run.spec.task)
     if count or random_labels:
         _count(home, material, (count, random_labels), on_count)
     counted = read_errors(home)
@@ -95,6 +98,13 @@ def bound(
     rows = rows_of(material)
     written = write_bounds(material, rows, home if output_dir is None else Path(output_dir))
     return Bounds(material, tuple(rows), tuple(written))
+
+
+def _check_problem(spec: TaskSpec) -> None:
+    """Raise SpecError for a task whose answers are not right or wrong one by one; one not installed here passes."""
+    info = TASKS.get(spec.name)
+    if info is not None:
+        PROBLEMS[info.asked(spec).problem].check_countable(info.name, "a bound")
 
 
 def _trials(folder: Path, result: MeasureResult) -> dict[str, TrialResult]:

@@ -36,7 +36,7 @@ def package_of(entry: EntryPoint) -> str:
 
 
 def named(home: str, package: str = "") -> Any:
-    """The object at `module:name`; a module with a leading dot lies in `package`, which is ours.
+    """The object at `module:name`; a module with a leading dot lies in `package`, a part of this package.
 
     Raises SpecError, one sentence, whatever another package's module raises when it is imported, and for a name that it
     lacks.

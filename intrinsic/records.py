@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from intrinsic.plugins import named
 from intrinsic.spec import CompareSpec, Frozen, MeasureSpec, MethodSpec, TrialSpec
 
 SCHEMA_VERSION = 1
@@ -16,8 +16,8 @@ SCHEMA_VERSION = 1
 TrialStatus = Literal["ok", "diverged", "out-of-memory", "failed", "interrupted"]
 """The end of a trial; `failed` stands for exceptions other than divergence, lack of memory and interruption."""
 SearchStatus = Literal["found", "met-at-lowest", "never-met", "not-monotone", "no-baseline"]
-"""The end of a search: `found`; the lowest dimension reaches the target already; none reaches it; the curve falls
-through it; or there was no baseline, and so nothing to search for."""
+"""The end of a search. `met-at-lowest`: the lowest dimension reaches the target already; `never-met`: none does;
+`not-monotone`: scores fall through the target as d grows; `no-baseline`: nothing was searched for."""
 
 
 class Meta(Frozen):
@@ -274,7 +274,7 @@ class MeasureResult(Frozen):
 
     def _repr_html_(self) -> str:
         """The table and the figure, as a notebook shows them."""
-        shown: str = import_module("intrinsic.report.notebook").measurement(self)
+        shown: str = named("intrinsic.report.notebook:measurement")(self)
         return shown
 
 
@@ -459,5 +459,5 @@ class CompareResult(Frozen):
 
     def _repr_html_(self) -> str:
         """The tables and the figure, as a notebook shows them."""
-        shown: str = import_module("intrinsic.report.notebook").comparison(self)
+        shown: str = named("intrinsic.report.notebook:comparison")(self)
         return shown

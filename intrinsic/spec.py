@@ -22,6 +22,7 @@ from pydantic import (
     PlainSerializer,
     SerializerFunctionWrapHandler,
     ValidationError,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
@@ -31,6 +32,10 @@ from intrinsic.plugins import entries_of
 
 SPEC_VERSION = 1
 """Version of the specs' meaning; it goes into every id, so that a change makes new ids."""
+
+
+STORED = {"stored": True}
+"""The context in which a record is validated: it may name a projection of a package that is not installed here."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ PROJECTION_NAMES: dict[str, ProjectionInfo] = {
 """The projections of this package by name; intrinsic.projections.PROJECTIONS holds their classes."""
 
 
-def _known_projection(name: str) -> str:
-    if name not in PROJECTION_NAMES and name not in (added := entries_of("projection")):
+def _known_projection(name: str, info: ValidationInfo) -> str:
+    if info.context is not STORED and name not in PROJECTION_NAMES and name not in (added := entries_of("projection")):
         raise UnknownName("projection", name, [*PROJECTION_NAMES, *added])
     return name
 
@@ -330,7 +335,7 @@ class SearchSpec(Frozen):
     high: PositiveInt = 4096
     """Highest dimension of the bracket, which may itself be tried."""
     resolution: float = Field(default=2**0.5, gt=1, allow_inf_nan=False)
-    """Ratio of neighbouring dimensions on the geometric grid."""
+    """Ratio of neighbouring dimensions on the geometric grid, and of the interval's ends at which `adaptive` stops."""
     grid: tuple[PositiveInt, ...] = ()
     """Dimensions that may be tried, by either kind of search; empty: low to high by resolution."""
     seeds: PositiveInt = 3

@@ -152,7 +152,7 @@ TINY = {
 
 
 def tiny(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> nn.Module:
-    """The family's model in training mode; its weights depend on the seed alone, and global generators are left alone."""
+    """The family's model in training mode; its weights depend on the seed alone, the global generator is put back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = TINY[name].build()

@@ -82,9 +82,7 @@ class ToyTask:
 
 
 class Net(nn.Module):
-    """A net of an embedding, optional dropout, a mean over tokens and two layers; it has a buffer that training
-    changes.
-    """
+    """A net of embedding, optional dropout, mean over tokens and two layers; it has a buffer that training changes."""
 
     def __init__(self, labels: int = LABELS, dropout: float = 0.0) -> None:
         super().__init__()

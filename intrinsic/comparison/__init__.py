@@ -92,7 +92,7 @@ def compare(
         check_start(spec)
     with Store(output_dir) as store, opened(executor, jobs, runner) as place:
         trials: Trials[CompareTrial] = Trials(
-            lambda asked: asked.spec(spec), store, place, on_event or (lambda event: None)
+            lambda asked: asked.trial_spec(spec), store, place, on_event or (lambda event: None)
         )
         choices = side_by_side(trials, [partial(rate_of, contender=contender) for contender in spec.contenders])
         rates = {contender.label: choice.rate for contender, choice in zip(spec.contenders, choices, strict=True)}
@@ -265,7 +265,7 @@ def _profiled(
     for row in rows:
         profile = known.get(row.method.model_dump_json())
         if profile is None and row.mean is not None:
-            profile = take(CompareTrial(contenders[row.label], row.size, row.learning_rate, 0).spec(spec))
+            profile = take(CompareTrial(contenders[row.label], row.size, row.learning_rate, 0).trial_spec(spec))
         profiled.append(row.model_copy(update={"profile": profile}))
     return profiled
 

@@ -91,6 +91,6 @@ def _size(contender: Contender) -> Size:
 def _trained(base: MeasureSpec, contender: Contender, size: int | None) -> int:
     """The number of parameters that the method trains at this size. Cached, as each count attaches it to a model."""
     spec = CompareSpec(base=base, contenders=(REFERENCE,))
-    trial = CompareTrial(contender, size, 1.0, 0).spec(spec)
+    trial = CompareTrial(contender, size, 1.0, 0).trial_spec(spec)
     task, _ = task_of(trial.task)
     return attach(model_of(trial, task), trial.method, trial.seeds).parameters_trained

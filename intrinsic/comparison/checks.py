@@ -75,4 +75,4 @@ def _check(spec: CompareSpec, check: Callable[[TrialSpec], Answer]) -> list[Answ
 
 def _ends(spec: CompareSpec, contender: Contender) -> Iterator[TrialSpec]:
     for size in sorted({contender.sizes[0], contender.sizes[-1]}) if contender.sizes else [None]:
-        yield CompareTrial(contender, size, contender.rates[0], 0).spec(spec)
+        yield CompareTrial(contender, size, contender.rates[0], 0).trial_spec(spec)

@@ -30,7 +30,7 @@ class CompareTrial:
     paired."""
     purpose: ComparePurpose = "score"
 
-    def spec(self, spec: CompareSpec) -> TrialSpec:
+    def trial_spec(self, spec: CompareSpec) -> TrialSpec:
         """The complete spec of the trial; the table's and a search's at the same settings are one trial."""
         base, stream = spec.base, "rate" if self.purpose == "rate" else "score"
         method = self.contender.at(self.size)

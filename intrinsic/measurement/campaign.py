@@ -25,7 +25,7 @@ class Campaign:
         self, spec: MeasureSpec, store: Store, executor: Executor, on_event: OnMeasureEvent | None = None
     ) -> None:
         self.spec = spec
-        self.trials: Trials[MeasureTrial] = Trials(lambda asked: asked.spec(spec), store, executor, self._hear)
+        self.trials: Trials[MeasureTrial] = Trials(lambda asked: asked.trial_spec(spec), store, executor, self._hear)
         self._tell = on_event or (lambda event: None)
         self._target: float | None = None
         """Signed target (see :mod:`intrinsic.measurement.scores`); None until it is known."""

@@ -65,12 +65,12 @@ def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> An
     what check() returns for the last one. Raises what check() raises; a SpecError for an end of the bracket is raised
     again with the bracket's flags in its sentence.
     """
-    baseline = MeasureTrial("baseline", 0, spec.baseline_rates[0]).spec(spec)
+    baseline = MeasureTrial("baseline", 0, spec.baseline_rates[0]).trial_spec(spec)
     check(baseline)
     if spec.of is not None:
         check(baseline.model_copy(update={"method": spec.of}))
     dims = dimensions(spec.search)
-    first, last = (MeasureTrial("search", 0, spec.subspace_rates[0], d).spec(spec) for d in (dims[0], dims[-1]))
+    first, last = (MeasureTrial("search", 0, spec.subspace_rates[0], d).trial_spec(spec) for d in (dims[0], dims[-1]))
     try:
         check(first)
         return check(last)

@@ -37,7 +37,7 @@ class MeasureTrial:
         """The role under which the seeds are derived; guards share the search's, and use indices beyond it."""
         return "search" if self.purpose == "guard" else self.purpose
 
-    def spec(self, spec: MeasureSpec) -> TrialSpec:
+    def trial_spec(self, spec: MeasureSpec) -> TrialSpec:
         """The complete spec of the trial; what this trial does not say comes from the measurement's spec."""
         return TrialSpec(
             task=spec.task,

@@ -1,4 +1,4 @@
-"""Ways to fine-tune. The registry can be read without importing torch; a method is imported when attached."""
+"""Methods of fine-tuning, by name. Importing this package does not import torch; a method is imported when attached."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = [
 ]
 
 FULL = "full"
-"""The method that every other one is compared with."""
+"""Name of full fine-tuning, with which every other method is compared."""
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
-    """Lay a loaded model out for the method that the spec names; the model is taken over in place.
+    """Prepare a loaded model for training by the method that the spec names; the model is changed in place.
 
     Raises UnknownName if there is no such method, SpecError if the method's settings are wrong or do not fit the
     model, ModelError if it looks for parts that the model does not have.
@@ -41,10 +41,11 @@ def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
 
 
 def reload(folder: str | Path, loaded: Pretrained) -> Trainable:
-    """The model that any method but full and subspace has saved, on a fresh copy of its base model.
+    """Load what a method has saved onto a fresh copy of its base model.
 
-    The artefact says which method, options and seeds; so does not a subspace's (see Subspace.from_pretrained).
-    Raises ArtefactError if the artefact is damaged or the base model another one.
+    The artefact names the method, its options and seeds. The artefacts of `full` and `subspace` do not and cannot be
+    read here: see FullFineTuning.load and Subspace.from_pretrained.
+    Raises ArtefactError if the artefact is damaged or belongs to another base model.
     """
     identity = named(".saved:read_header", __name__)(folder).identity
     trainable = attach(loaded, identity.method, identity.seeds)
@@ -53,7 +54,7 @@ def reload(folder: str | Path, loaded: Pretrained) -> Trainable:
 
 
 def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
-    """Raise what attach would raise for settings that the model cannot meet; its weights need no values."""
+    """Raise what :func:`attach` raises for settings that do not fit the model, whose weights may be on `meta`."""
     method, options = known(spec.name), options_of(spec)
     if method.transformer:
         named(".architecture:blocks_of", __name__)(loaded.model, spec.name)
@@ -62,5 +63,5 @@ def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
 
 
 def _function(home: str, usual: str) -> Any:
-    """The function at `module:name`, `usual` where no name is given."""
+    """The function at `module:name`; without a name, the function called `usual` in the module."""
     return named(home if ":" in home else f"{home}:{usual}", __name__)

@@ -1,6 +1,6 @@
-"""Where attention and feed-forward lie in a transformer: the one map that all methods share.
+"""The places of attention and feed-forward in each family of transformers, shared by all methods.
 
-A block is a chain of sublayers x -> x + branch(x). Before or after each stands its layer norm:
+A block is a chain of sublayers x -> x + branch(x). The layer norm of a sublayer stands before or after it:
 
     pre-norm    out = x + branch(norm(x))            GPT-2, Llama, T5, ViT
     post-norm   out = norm(x + branch(x))            BERT, RoBERTa, ELECTRA, DistilBERT, DeBERTa-v2
@@ -17,65 +17,78 @@ from torch import nn
 from intrinsic.errors import ModelError
 
 Role = Literal["encoder", "decoder", "cross"]
+"""Kind of an attention: self-attention of an encoder or a decoder, or cross-attention."""
 Part = TypeVar("Part", "Sublayer", "Attention", "FeedForward")
 
 
 @dataclass(frozen=True)
 class Sublayer:
-    """x -> x + branch(x). All fields are names of modules; in the table below relative to their block."""
+    """Module names of a sublayer x -> x + branch(x); in :data:`FAMILIES` they are relative to the block."""
 
     entry: str
-    """Its first input is x [B, L, d], the residual stream."""
+    """Module whose first input is x [B, L, d], the residual stream."""
     exit: str
-    """Its output is branch(x) [B, L, d]."""
+    """Module whose output is branch(x) [B, L, d]."""
     norm: str
+    """Layer norm of the sublayer."""
     total: str | None = None
-    """Its output is x + branch(x); "" is the block itself, None: no module returns the sum (post-norm: see norm)."""
+    """Module whose output is x + branch(x); "" is the block itself. None: there is none (post-norm: see `norm`)."""
 
     @property
     def post_norm(self) -> bool:
+        """Whether the layer norm is applied to x + branch(x), and not to the branch's input."""
         return self.norm != self.entry
 
 
 @dataclass(frozen=True)
 class Attention:
+    """Module names of an attention."""
+
     core: str
-    """The module that computes softmax(q k^T) v."""
+    """Module that computes softmax(q k^T) v."""
     query: str
     key: str
     value: str
-    """The same module for all three where the architecture fuses them (GPT-2)."""
+    """Linear map of the values; query, key and value are one module where the architecture fuses them (GPT-2)."""
     output: str
+    """Linear map that reads the concatenated heads."""
     sublayer: Sublayer
     role: Role = "encoder"
 
     @property
     def fused(self) -> bool:
+        """Whether one module holds query, key and value."""
         return self.query == self.key
 
 
 @dataclass(frozen=True)
 class FeedForward:
+    """Module names of a feed-forward."""
+
     inputs: tuple[str, ...]
-    """The linear maps that read x: one, or two where one gates the other (Llama)."""
+    """Linear maps that read x: one, or two where one gates the other (Llama)."""
     output: str
+    """Linear map that reads the hidden layer."""
     sublayer: Sublayer
 
 
 @dataclass(frozen=True)
 class Block:
+    """One transformer block: its name, attentions and feed-forward, with full module names."""
+
     name: str
     attentions: tuple[Attention, ...]
     ffn: FeedForward
 
     @property
     def sublayers(self) -> tuple[Sublayer, ...]:
+        """The sublayers in order: those of the attentions, then that of the feed-forward."""
         return (*(attention.sublayer for attention in self.attentions), self.ffn.sublayer)
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """The shape of the blocks held by the nn.ModuleList whose name ends in `blocks`."""
+    """The layout of the blocks in an nn.ModuleList whose name ends in `blocks`."""
 
     blocks: str
     attentions: tuple[Attention, ...]
@@ -162,13 +175,13 @@ FAMILIES: dict[str, tuple[_Stack, ...]] = {
     "vit": _vit(),
     "xlm-roberta": _bert(),
 }
-"""By the configuration's model_type; an nn.ModuleList of blocks belongs to the first stack whose name it ends in."""
+"""Stacks of blocks by model_type; an nn.ModuleList belongs to the first stack in whose `blocks` its name ends."""
 ENCODERS = ("bert", "deberta-v2", "distilbert", "electra", "roberta", "vit", "xlm-roberta")
-"""Those that read the whole input at its first token."""
+"""Families whose classifier reads the whole input at its first token."""
 
 
 def family_of(model: nn.Module, method: str) -> str:
-    """The model's type, if it is one of FAMILIES. Raises ModelError for any other."""
+    """The model_type of the model's configuration, a key of FAMILIES. Raises ModelError for any other."""
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind not in FAMILIES:
         got = f"a {kind!r}" if kind else f"{type(model).__name__}, which has no config.model_type"
@@ -180,7 +193,7 @@ def family_of(model: nn.Module, method: str) -> str:
 
 
 def blocks_of(model: nn.Module, method: str) -> tuple[Block, ...]:
-    """The transformer blocks, in order, with full names. Raises ModelError, naming what was looked for."""
+    """The transformer blocks, in order, with full names. Raises ModelError, naming what was not found."""
     family = family_of(model, method)
     modules = dict(model.named_modules())
     found = tuple(_blocks(modules, FAMILIES[family]))
@@ -209,7 +222,7 @@ def _block(name: str, stack: _Stack, modules: dict[str, nn.Module]) -> Block:
 
 
 def _placed(part: Part, block: str) -> Part:
-    """The same part with the names made absolute."""
+    """A copy of the part with full names."""
     changes: dict[str, Any] = {}
     for field in fields(part):
         value = getattr(part, field.name)
@@ -237,13 +250,13 @@ def _join(block: str, name: str) -> str:
 
 
 def shape_of(linear: nn.Module) -> tuple[int, int]:
-    """(inputs, outputs) of an nn.Linear, or of transformers' Conv1D, which holds its weight the other way round."""
+    """Shape (inputs, outputs) of an nn.Linear, or of transformers' Conv1D, whose weight is [inputs, outputs]."""
     weight: Any = linear.weight
     rows, columns = weight.shape
     return (columns, rows) if isinstance(linear, nn.Linear) else (rows, columns)
 
 
 def width_of(model: nn.Module) -> int:
-    """d, the width of the residual stream."""
+    """Width d of the residual stream."""
     config: Any = model.config
     return int(config.hidden_size)

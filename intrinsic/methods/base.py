@@ -1,4 +1,4 @@
-"""The contract of a way to fine-tune: a model laid out for training, and what that costs."""
+"""The contract of a fine-tuning method: a model prepared for training, and its numbers of parameters."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from intrinsic.seeds import derive
 from intrinsic.spec import SeedSpec
 
 Batch = Mapping[str, Tensor]
-"""A batch by the names of the model's inputs."""
+"""One batch: tensors by the names of the model's inputs."""
 Forward = Callable[[Batch], Tensor]
-"""What gives the model's outputs for a batch without labels, on whatever device and in whatever precision it runs."""
+"""Function from a batch without labels to the model's outputs; the caller chooses device and precision."""
 
 
 class Pretrained(Protocol):
-    """What a method needs of a loaded model; :func:`intrinsic.models.load_model` returns one."""
+    """The part of a loaded model that a method needs; :func:`intrinsic.models.load_model` returns one."""
 
     @property
     def model(self) -> nn.Module:
@@ -38,68 +38,68 @@ class Pretrained(Protocol):
 
     @property
     def preprocessor(self) -> Any:
-        """The tokenizer, where there is one: some methods start from words."""
+        """The tokenizer, if there is one; some methods start from words."""
 
 
 class Trainable(ABC):
-    """A model laid out for one way of fine-tuning. The training loop never asks which.
+    """A model prepared for training by one method; the training loop does not depend on which.
 
     Four numbers are reported with every result:
 
-        parameters_trained   scalars the optimiser moves
-        parameters_stored    scalars that must be kept, beside theta_0 and the code, to have the model back
-        head_parameters      of parameters_trained, those that are the task head's own entries: a free head
-                             of 592 k would swamp d = 200. Coordinates of a subspace are nobody's entries.
-        artefact_bytes       what :meth:`save` writes
+        parameters_trained   scalars that the optimiser moves
+        parameters_stored    scalars that must be kept, besides theta_0 and the code, to restore the model
+        head_parameters      those of parameters_trained that are entries of the task's head; told apart because a
+                             free head of 592 k is far more than d = 200. Coordinates of a subspace do not count.
+        artefact_bytes       bytes that :meth:`save` writes
 
-    and full_dim, the D that they are compared with: the number of weights full fine-tuning would move, or
-    those that a subspace lies over.
+    and full_dim, the D that they are compared with: the number of weights that full fine-tuning would move, or that a
+    subspace lies over.
 
-    A method that comes later implements the abstract methods, sets `model` and `full_dim`, and gets a line in
-    :data:`intrinsic.methods.METHODS`; the contract suite, tests/methods/test_methods_contract.py, fails until it
-    has a case for it.
+    A new method implements the abstract methods, sets `model` and `full_dim`, and gets an entry in
+    :data:`intrinsic.methods.METHODS`; the contract suite, tests/methods/test_methods_contract.py, fails until it has a
+    case for the method.
     """
 
     model: nn.Module
     """The network, called as model(**batch).logits; every parameter that is trained is registered in it."""
     full_dim: int
-    """D, the number of weights that parameters_trained is compared with."""
+    """Number D of weights that parameters_trained is compared with."""
 
     @abstractmethod
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """What the optimiser moves, each tensor once."""
+        """The names and tensors that the optimiser moves, each tensor once."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
-        """All that training changes, buffers included; the tensors are live, so copy them to keep them."""
+        """All tensors that training changes, buffers included. They are not copies: copy them to keep their values."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what :meth:`state_dict` gave."""
+        """Restore the values of a state that :meth:`state_dict` returned."""
 
     @abstractmethod
     def merge(self) -> nn.Module:
-        """The fine-tuned model as it is used afterwards, computing what the trained one computes. Ends training.
+        """End the training and return the fine-tuned model, which computes what the trained one computes.
 
-        If `mergeable`, that is a plain module of the original architecture; else the method's modules stay in it.
+        If `mergeable`, it is a plain module of the original architecture; else the method's modules stay in it.
         """
 
     @abstractmethod
     def save(self, folder: str | Path) -> None:
-        """Write the artefact into a folder, which is made if need be."""
+        """Write the artefact into a folder, which is made if it does not exist."""
 
     @abstractmethod
     def load(self, folder: str | Path) -> None:
-        """Take over what was saved by the same method, attached with the same settings to the same base model.
+        """Load what the same method saved, attached with the same settings to the same base model.
 
-        Afterwards the model gives the saved one's logits, bit for bit. Parameters may be new objects: make an
-        optimiser after, not before. Raises ArtefactError if the artefact is damaged or another's.
+        The model then gives the saved one's logits, bit for bit. Parameters may be new objects: make the optimiser
+        afterwards. Raises ArtefactError if the artefact is damaged or does not belong to this method and model.
         """
 
     @property
     @abstractmethod
     def head_parameters(self) -> int:
-        """The number of trained scalars that are the task head's own entries."""
+        """The number of trained scalars that are entries of the task's head."""
 
     @final
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -113,70 +113,73 @@ class Trainable(ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def penalty(self) -> Tensor | float:
-        """What the method adds to the loss of a step, at the present parameters; here nothing."""
+        """The term that the method adds to the loss of a step, at the present parameters; by default 0."""
         return 0.0
 
     def after_step(self, step: int, total: int) -> None:
-        """Called after the optimiser's step, counted from 1, while the gradients are still there; here nothing."""
+        """Hook after the optimiser's step number `step` of `total`, counted from 1; gradients are still there.
+
+        Empty by default.
+        """
         return
 
     def prepare_answers(self, batches: Iterable[Batch]) -> None:
-        """Called before every evaluation, in eval mode: a method that changes inference gets ready for it; here nothing.
+        """Hook before every evaluation, in eval mode, for a method that changes inference; empty by default.
 
-        batches: the training examples as the loop sees them, labels included, in a fixed order; made when they are asked
-        for, so that a method that does not look at them costs nothing.
+        batches: the training examples as the loop sees them, labels included, in a fixed order. They are made when they
+        are iterated over, so that they cost nothing unless a method reads them.
         """
         return
 
     def answer(self, forward: Forward, batch: Batch) -> Tensor:
-        """The outputs for one batch of an evaluation, without labels; here those of one forward pass without gradient."""
+        """The outputs for one evaluation batch without labels, by default by one forward pass without gradient."""
         with torch.no_grad():
             return forward(batch)
 
     @property
     def answers_by_batch(self) -> bool:
-        """Whether the answer to an example depends on the others in its batch; bounds then refuse the method."""
+        """Whether the answer to an example depends on the others in its batch; if so, bounds refuse the method."""
         return False
 
     @property
     def mergeable(self) -> bool:
-        """Whether merge() leaves the original architecture, with nothing added to it."""
+        """Whether :meth:`merge` gives the original architecture, with nothing added to it."""
         return True
 
     @property
     def parameters_stored(self) -> int:
-        """The number of scalars kept: here those trained; a method that must keep others as well says so."""
+        """The number of scalars that are kept, by default those trained."""
         return self.parameters_trained
 
     @property
     def artefact_bytes(self) -> int:
-        """The size of what is saved, measured by saving; a method whose artefact is large computes the same number."""
+        """The size of the artefact in bytes, by default measured by saving it to a temporary folder."""
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
             return folder_bytes(folder)
 
 
 def folder_bytes(folder: str | Path) -> int:
-    """Sum of the sizes of all files below a folder, in bytes."""
+    """Total size of all files below a folder, in bytes."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
 
 
 def is_under(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether a parameter's dotted name is one of the prefixes or lies below one."""
+    """Whether a parameter's dotted name equals one of the prefixes or lies under it."""
     return any(name == p or name.startswith(p + ".") for p in (q.rstrip(".") for q in prefixes))
 
 
 def head_size(parameters: Iterable[tuple[str, nn.Parameter]], loaded: Pretrained) -> int:
-    """Entries of the given parameters that belong to the newly initialised head."""
+    """Number of the given parameters' entries that belong to the newly initialised head."""
     return sum(p.numel() for name, p in parameters if is_under(name, loaded.head_names))
 
 
 def require_some(parameters: Iterable[nn.Parameter], method: str) -> None:
-    """Raise SpecError if there is no parameter at all."""
+    """Raise SpecError if there is no parameter; `method` is the method's name, for the message."""
     if not any(True for _ in parameters):
         raise SpecError(f"method {method!r} finds no parameter to train in this model; unfreeze some first")
 
 
 def generator_of(seeds: SeedSpec, *names: str) -> torch.Generator:
-    """A CPU generator for what a method draws at its start, under the initialisation seed."""
+    """CPU generator for a method's initial values, seeded by the initialisation seed and `names`."""
     return torch.Generator().manual_seed(derive(seeds.initialisation, "method", *names))

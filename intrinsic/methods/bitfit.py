@@ -14,11 +14,12 @@ from intrinsic.spec import MethodSpec, SeedSpec
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: BitFitOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """Train every parameter called `bias` outside the head, or two of them a block.
+    """Attach BitFit, which trains every parameter called `bias` outside the head, or two of them per block.
 
     `biases="all"` works on any module; in a block of width d with a feed-forward of width f it trains 7d + f
-    scalars (q, k, v, o: 4d; feed-forward: f + d; two layer norms: 2d). `query-ffn` trains d + f a block.
-    Raises SpecError if there are no such biases (T5 and Llama have none).
+    scalars (q, k, v, o: 4d; feed-forward: f + d; two layer norms: 2d). `query-ffn` trains d + f per block.
+    Raises SpecError if there are no such biases (T5 and Llama have none), and for `query-ffn` if query, key and value
+    are one module.
     """
     chosen = options.biases
 

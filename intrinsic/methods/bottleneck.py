@@ -1,4 +1,4 @@
-"""Bottleneck adapters: one module, He et al.'s four axes (2022, arXiv:2110.04366); see BottleneckOptions."""
+"""Bottleneck adapters along the four axes of He et al. (2022, arXiv:2110.04366); see BottleneckOptions."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 FORMS: dict[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu, "linear": lambda x: x}
+"""Nonlinearities f by the name of the option `form`."""
 SHUT = -3.0
-"""First bias of a gate, which so lets 5 % of dh through."""
+"""Initial bias of a gate, at which it lets 5 % of dh through."""
 
 
 class Bottleneck(nn.Module):
-    """dh = W_up f(W_down x + b_down) + b_up, composed with h.
+    """Adapter dh = W_up f(W_down x + b_down) + b_up, composed with h.
 
-    W_down [r, d] starts at U(-1/sqrt(d), 1/sqrt(d)), all else at 0, so that h is first left as it was (a gate is shut
-    but for 5 %). 2rd + r + d parameters, one more for a learned scale, d + 1 more for a gate. The module hangs on
-    hooks of the modules around it: no module of the model is renamed.
+    W_down [r, d] starts at U(-1/sqrt(d), 1/sqrt(d)), all else at 0, so that at first h is unchanged (with a gate, which
+    starts at 5 %, it is multiplied by 0.95). There are 2rd + r + d parameters, one more for a learned scale, d + 1 more
+    for a gate. The module is called by hooks of the modules around it, so that no module of the model is renamed.
     """
 
     def __init__(self, shape: tuple[int, int], options: BottleneckOptions, like: Tensor) -> None:
@@ -47,7 +48,7 @@ class Bottleneck(nn.Module):
 
     @torch.no_grad()
     def start(self, generator: torch.Generator) -> None:
-        """Draw W_down on the CPU, so that it is the same on every device."""
+        """Set the initial values; W_down is drawn on the CPU, so that it is the same on every device."""
         drawn = torch.empty(self.down.weight.shape)
         nn.init.kaiming_uniform_(drawn, a=math.sqrt(5), generator=generator)
         self.down.weight.copy_(drawn)
@@ -58,11 +59,12 @@ class Bottleneck(nn.Module):
             self.gate.bias.fill_(SHUT)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [..., inputs] -> dh [..., outputs]."""
+        """The change dh [..., outputs] for x [..., inputs]."""
         dh: Tensor = self.up(FORMS[self.form](self.down(x)))
         return dh
 
     def compose(self, h: Tensor, x: Tensor) -> Tensor:
+        """The composition of h [..., outputs] and dh(x), x [..., inputs]; see `composition` in BottleneckOptions."""
         dh: Tensor = self(x)
         if self.composition == "gated":
             gate: Tensor = torch.sigmoid(self.gate(x))
@@ -72,24 +74,26 @@ class Bottleneck(nn.Module):
         scaled: Tensor = (self.scale if self.composition == "learned" else self.fixed) * dh
         return h + scaled
 
-    # ------------------------------------------------------------------ hooks, bound: a copied model has its own
+    # -------------------------------------------------- hooks: bound methods, so that a copied model has its own
 
     def keep(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Before the sublayer: remember x, its first input."""
+        """Hook before the sublayer: keep x, its first input."""
         self._kept = args[0] if args else kwargs["hidden_states"]
 
     def sequential(self, module: nn.Module, args: tuple[Any, ...], h: Tensor) -> Tensor:
+        """Hook behind the branch: the adapter reads its output h."""
         return self.compose(h, h)
 
     def parallel(self, module: nn.Module, args: tuple[Any, ...], h: Tensor) -> Tensor:
+        """Hook behind the branch: the adapter reads the x that :meth:`keep` kept."""
         return self.compose(h, self._take())
 
     def heads(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Before attention's output map, whose input is the concatenated heads."""
+        """Hook before attention's output map: h is the concatenated heads, the adapter reads the kept x."""
         return (self.compose(args[0], self._take()), *args[1:])
 
     def behind_norm(self, norm: nn.Module, args: tuple[Any, ...], normed: Tensor) -> Tensor:
-        """norm(residual + h + dh(norm(residual + h)))."""
+        """Hook behind a post-norm: norm(residual + h + dh(norm(residual + h)))."""
         answer: Tensor = norm.forward(args[0] + self(normed))
         return answer
 
@@ -100,19 +104,19 @@ class Bottleneck(nn.Module):
 
 
 def _linear(inputs: int, outputs: int, like: Tensor) -> nn.Linear:
-    """With no values yet, so that nothing is drawn from the global generator."""
+    """A linear map without values yet, so that nothing is drawn from the global generator."""
     made: nn.Linear = skip_init(nn.Linear, inputs, outputs, dtype=like.dtype, device=like.device)  # type: ignore[no-untyped-call]
     return made
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: BottleneckOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """Adapters in every block. Raises SpecError where the model has no place that the options name."""
+    """Attach adapters to every block. Raises SpecError if the model lacks the place that the options name."""
     identity = Identity(method=spec, seeds=seeds)
     return PartialFineTuning(loaded, identity, lambda model: lay(model, spec.name, options, seeds))
 
 
 def lay(model: nn.Module, method: str, options: BottleneckOptions, seeds: SeedSpec) -> Extension:
-    """Hang an adapter on every sublayer that the options name, in every block."""
+    """Add an adapter to every sublayer that the options name, in every block. `method` is named in errors."""
     trained: list[nn.Parameter] = []
     for block in blocks_of(model, method):
         for name, place in _places(block, options):
@@ -127,7 +131,7 @@ def lay(model: nn.Module, method: str, options: BottleneckOptions, seeds: SeedSp
 
 
 def _places(block: Block, options: BottleneckOptions) -> Iterator[tuple[str, Attention | Sublayer]]:
-    """(name of the adapter, where it goes); an encoder-decoder's cross-attention counts as attention."""
+    """Names of the adapters and their places; an encoder-decoder's cross-attention counts as attention."""
     for attention in block.attentions if options.place != "ffn" else ():
         name = "cross" if attention.role == "cross" else "attention"
         yield name, attention if options.place == "head-attention" else attention.sublayer

@@ -1,7 +1,7 @@
-"""The methods by name: all that is known of each before it is attached. No torch here.
+"""The methods by name: all that is known of each before it is attached. Torch is not imported here.
 
-A method's facts stand here and nowhere else: how it is described, what it can be asked for, what makes it larger and by
-how much, at which rates its search begins, what it needs of a model, whether a subspace can lie over it.
+A method's facts are written here and nowhere else: its description, its options, the option that sets its size and the
+sizes to try, the learning rates to begin with, what it needs of a model, whether a subspace can lie over it.
 """
 
 from __future__ import annotations
@@ -17,64 +17,65 @@ from intrinsic.plugins import Registry, is_a
 from intrinsic.spec import Frozen, MeasureSpec, MethodSpec, first_complaint
 
 ANY_SIZE = "size"
-"""What --methods calls a method's size whatever its letter is."""
+"""Name of a method's size in --methods that is valid for every method, whatever its letter."""
 
 
 def powers(first: int, last: int) -> tuple[int, ...]:
-    """2^first, ..., 2^last."""
+    """Powers of two, 2^first, ..., 2^last."""
     return tuple(2**k for k in range(first, last + 1))
 
 
 @dataclass(frozen=True)
 class Size:
-    """The setting that makes a method larger."""
+    """The setting that makes a method larger or smaller, and the values to try."""
 
     option: str
-    """Its name: `subspace_dim`, or a field of the method's options."""
+    """Name of the setting: `subspace_dim`, or a field of the method's options."""
     letter: str = ANY_SIZE
-    """The short name in --methods and in tables."""
+    """Short name in --methods and in tables."""
     grid: tuple[int, ...] = powers(0, 7)
-    """Where the smallest size is searched for if the user names no sizes."""
+    """Sizes among which the smallest sufficient one is searched for if the user names none."""
     compared: tuple[int, ...] = ()
-    """The sizes of a comparison without a search if the user names none; (): the option's default."""
+    """Sizes of a comparison without a search if the user names none; (): the option's default."""
     probes: tuple[int, int] = (1, 2)
-    """The two sizes at which parameters are counted first when a size is looked for by its number of parameters."""
+    """Two sizes at which parameters are counted first, when a size is looked for by its number of parameters."""
     besides: tuple[str, str] | None = None
-    """An option whose parameters are counted besides, unless it is None, and what to say of it where no size fits."""
+    """Option that adds parameters unless its value is None, and the advice about it in the error that no size fits."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to fine-tune, known by name."""
+    """Entry of a fine-tuning method in the catalogue."""
 
     description: str
     home: str
-    """Module and function, `package.module:attach`, called as attach(loaded, spec, options, seeds); it returns a Trainable.
-    The options come validated and complete. A module with a leading dot lies in intrinsic.methods; without a function's
-    name the function is `attach`."""
+    """Module and function, `package.module:attach`, called as attach(loaded, spec, options, seeds); it returns a
+    Trainable. The options are validated and complete. A module with a leading dot lies in intrinsic.methods; without a
+    function's name the function is `attach`."""
     options: type[Frozen] = o.NoOptions
+    """Class of the options, with their defaults."""
     preset: Mapping[str, object] = field(default_factory=dict)
-    """Options that this method's name sets, below those that the user gives."""
+    """Options that the method's name sets; those that the user gives take precedence."""
     size: Size | None = None
-    """None: it has one size."""
+    """Setting of the size; None: the method has one size."""
     rates: tuple[float, ...] = (2.5e-4, 1e-3, 4e-3)
-    """Learning rates to begin with; a grid grows where its best rate is an end."""
+    """Learning rates to begin with; the grid grows beyond its lowest or highest rate if that is the best."""
     rates_field: str | None = None
-    """The field of MeasureSpec that holds its rates instead; None: `rates` do."""
+    """Field of MeasureSpec that holds the learning rates instead; None: `rates` does."""
     transformer: bool = False
-    """Whether it looks for attention and feed-forward: see :mod:`intrinsic.methods.architecture`."""
+    """Whether the method looks for attention and feed-forward; see :mod:`intrinsic.methods.architecture`."""
     check: str | None = None
-    """Module and function, called as check(loaded, spec, options), that raises for a model which does not suit it, before
-    anything is attached and without reading the values of weights; None: `transformer` says all."""
+    """Module and function, called as check(loaded, spec, options), that raises for a model which does not suit the
+    method, before anything is attached and without reading the values of weights; None: `transformer` is enough."""
     no_subspace: str | None = None
-    """Why no subspace can lie over what it trains; None: one can."""
+    """Reason why no subspace can lie over the trained parameters, for an error; None: one can."""
     aliases: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    """Further names, each with the settings that it stands for."""
+    """Further names of the method, each with the settings that it stands for."""
     head_only: bool = False
-    """Whether it trains the task's head alone."""
+    """Whether the method trains the task's head alone."""
 
     def rates_for(self, base: MeasureSpec) -> tuple[float, ...]:
-        """The grid of learning rates that a comparison on this base begins with."""
+        """The learning rates that a comparison with these settings of a measurement begins with."""
         rates: tuple[float, ...] = self.rates if self.rates_field is None else getattr(base, self.rates_field)
         return rates
 
@@ -107,7 +108,7 @@ _OWN: dict[str, Method] = {
         ".subspace",
         size=Size(
             "subspace_dim", "d", powers(4, 13), (128, 1024), (1024, 2048)
-        ),  # a small d may not pay for its lambdas
+        ),  # a small d may be less than the number of lambdas
         rates_field="subspace_rates",
         check=".subspace:check",
         no_subspace=OWN_WEIGHTS,
@@ -198,13 +199,16 @@ def _wrong_method(name: str, made: object) -> str | None:
         return wrong
     if not (isinstance(made.options, type) and issubclass(made.options, Frozen)):
         return "must have options that are a class of the kind intrinsic.spec.Frozen"
-    named = [*made.preset, *([] if made.size is None else [made.size.option])]
+    meant = [option for settings in made.aliases.values() for option in settings]
+    named = [*made.preset, *meant, *([] if made.size is None else [made.size.option])]
     unknown = [option for option in named if option not in made.options.model_fields]
     if unknown:
         return f"names the option {unknown[0]!r}, which its options do not have"
     if made.size is not None and not isinstance(made.sizes()[0], int):
         return f"has no size to begin with: give {made.size.option!r} a default, or `compared` to its size"
-    return None
+    own = {*_OWN, *(alias for method in _OWN.values() for alias in method.aliases)}
+    taken = [alias for alias in made.aliases if alias in own]
+    return f"has the alias {taken[0]!r}, which is a name of this package's own" if taken else None
 
 
 METHODS: Registry[Method] = Registry("method", _OWN, _wrong_method)
@@ -212,23 +216,26 @@ METHODS: Registry[Method] = Registry("method", _OWN, _wrong_method)
 
 
 def known(name: str) -> Method:
-    """The method of this name. Raises UnknownName; SpecError for one of another package that cannot be used."""
+    """The method with this name. Raises UnknownName, and SpecError for a method of another package that is unusable."""
     if name not in METHODS:
         raise UnknownName("method", name, METHODS)
     return METHODS[name]
 
 
 def aliases() -> dict[str, tuple[str, Mapping[str, object]]]:
-    """Every alias, with its method's name and the settings it stands for."""
-    usable = METHODS.offered()[0].items()
-    return {alias: (name, settings) for name, method in usable for alias, settings in method.aliases.items()}
+    """The aliases, each with the name of its method and the settings it stands for."""
+    found: dict[str, tuple[str, Mapping[str, object]]] = {}
+    for name, method in METHODS.offered()[0].items():
+        for alias, settings in method.aliases.items():
+            found.setdefault(alias, (name, settings))
+    return {alias: meant for alias, meant in found.items() if alias not in METHODS}
 
 
 def options_of(spec: MethodSpec) -> Frozen:
-    """The options of the spec's method, complete: what is given, else what its name sets, else the defaults.
+    """The complete options of the spec's method: those given, else those that its name sets, else the defaults.
 
-    Those of the method `subspace` are another method's and validated with that one. Raises UnknownName if there is no such
-    method, and SpecError, in one sentence, for an option that is unknown or wrong.
+    Options given to the method `subspace` belong to the method under it and are validated there. Raises UnknownName if
+    there is no such method, and SpecError, in one sentence, for an option that is unknown or wrong.
     """
     method = known(spec.name)
     given = {} if spec.of is not None else dict(spec.options)
@@ -246,13 +253,13 @@ def check_under_subspace(name: str) -> None:
 
 
 def letter_of(name: str) -> str:
-    """The short name of a method's size; of a method that is not installed here, as a record may name, `size`."""
+    """The short name of a method's size; `size` for a method of a record that is not installed here."""
     method = _installed(name)
     return ANY_SIZE if method is None or method.size is None else method.size.letter
 
 
 def is_head_only(name: str) -> bool:
-    """Whether a method trains the task's head alone, as far as is known here."""
+    """Whether a method trains the task's head alone; False for a method that is not installed here."""
     method = _installed(name)
     return method is not None and method.head_only
 
@@ -260,5 +267,5 @@ def is_head_only(name: str) -> bool:
 def _installed(name: str) -> Method | None:
     try:
         return METHODS.get(name)
-    except SpecError:  # a package that is broken by now
+    except SpecError:  # the package that brings it has become unusable
         return None

@@ -27,11 +27,10 @@ _DTYPES = {  # safetensors' name of a dtype, in the order of its files
 
 @final
 class FullFineTuning(Trainable):
-    """theta itself is trained: D = parameters_trained = parameters_stored.
+    """Training of theta itself: D = parameters_trained = parameters_stored.
 
-    A parameter the model came with frozen (sinusoidal positions, say) stays frozen. The artefact is one
-    safetensors file with every parameter and buffer, a tied tensor once; read it back with
-    `safetensors.torch.load_model`.
+    A parameter that the model came with frozen (such as sinusoidal positions) stays frozen. The artefact is
+    one safetensors file with every parameter and buffer, a tied tensor once; `safetensors.torch.load_model` reads it.
     """
 
     def __init__(self, loaded: Pretrained) -> None:
@@ -70,12 +69,12 @@ class FullFineTuning(Trainable):
 
     @property
     def artefact_bytes(self) -> int:
-        """Size of the safetensors file, computed: writing a model only to measure it takes seconds."""
+        """The size of the safetensors file, computed, because writing a model only to measure it takes seconds."""
         return _safetensors_bytes(_stored(self.model))
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> FullFineTuning:
-    """Full fine-tuning of the model; it has no settings and draws nothing."""
+    """Attach full fine-tuning, which has no settings and draws nothing."""
     return FullFineTuning(loaded)
 
 

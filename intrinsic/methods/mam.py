@@ -13,7 +13,7 @@ from intrinsic.spec import MethodSpec, SeedSpec
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: MamOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """The two methods at once: the counts are the sum of those of `prefix` and `scaled-parallel`."""
+    """Attach both methods; apart from the head, the counts are the sums of those of `prefix` and `scaled-parallel`."""
     prefixes = PrefixOptions(length=options.length, mlp_width=options.mlp_width)
     adapters = BottleneckOptions(
         bottleneck=options.bottleneck, insertion="parallel", composition="scaled", scale=options.scale

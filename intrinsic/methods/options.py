@@ -1,4 +1,4 @@
-"""What each method can be asked for, with every default. No torch here."""
+"""The options of each method, with their defaults. Torch is not imported here."""
 
 from __future__ import annotations
 
@@ -9,40 +9,43 @@ from pydantic import Field, model_validator
 from intrinsic.spec import Frozen, PositiveInt
 
 Matrix = Literal["q", "k", "v", "o", "ffn"]
-"""Query, key, value and output map of every attention; `ffn`: all linear maps of the feed-forward."""
+"""Linear maps to change: query, key, value and output map of every attention; `ffn`: all maps of the feed-forward."""
 Matrices = Annotated[tuple[Matrix, ...], Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NoOptions(Frozen):
-    """The method can be set in no way."""
+    """Options of a method that has none."""
 
 
 class BitFitOptions(Frozen):
+    """Options of BitFit (Ben Zaken et al. 2022, arXiv:2106.10199)."""
+
     biases: Literal["all", "query-ffn"] = "all"
-    """query-ffn: the query's, and the first feed-forward map's (b_q and b_m2 of Ben Zaken et al. 2022, who count
-    the attention's output map as the block's first MLP)."""
+    """Biases that are trained. all: every one outside the head; query-ffn: the query's and the first feed-forward
+    map's (b_q and b_m2 of the paper, which counts the attention's output map as the block's first MLP)."""
 
 
 class BottleneckOptions(Frozen):
-    """He et al. 2022 (arXiv:2110.04366), table 2: dh = W_up f(W_down x), laid into the block along four axes."""
+    """Options of adapters dh = W_up f(W_down x) along the axes of He et al. 2022 (arXiv:2110.04366), table 2."""
 
     bottleneck: PositiveInt = 16
-    """r, the width between W_down [r, d] and W_up [d, r]."""
+    """Width r between W_down [r, d] and W_up [d, r]."""
     form: Literal["relu", "gelu", "linear"] = "relu"
-    """f."""
+    """Nonlinearity f."""
     insertion: Literal["sequential", "parallel"] = "sequential"
-    """x is the branch's own output h, or what the sublayer read from the residual stream."""
+    """Input x of the adapter. sequential: the branch's own output h; parallel: the input of the sublayer."""
     place: Literal["attention", "ffn", "both", "head-attention"] = "ffn"
-    """h is the output of attention, of feed-forward, or the concatenated heads before their output map."""
+    """Output h that is changed: of attention, of feed-forward, of both; head-attention: the heads, before their map."""
     composition: Literal["add", "scaled", "learned", "gated"] = "add"
-    """h + dh; h + s dh with s fixed or learned (from 1); (1 - g) h + g dh with g = sigmoid(w x + b) a token."""
+    """Composition. add: h + dh; scaled: h + s dh with s fixed; learned: the same with s learned from 1; gated:
+    (1 - g) h + g dh with g = sigmoid(w x + b) for each token."""
     scale: Positive = 1.0
-    """s of `scaled`."""
+    """Factor s of the composition `scaled`."""
     after_norm: bool = False
-    """x is the layer norm's answer to residual + h, or where norms come first residual + h itself (Pfeiffer et al.)."""
+    """Whether x is the layer norm of residual + h (Pfeiffer et al.); in a pre-norm model it is residual + h itself."""
     norms: bool = False
-    """Train the blocks' layer norms too (Houlsby et al.)."""
+    """Whether the blocks' layer norms are trained too (Houlsby et al.)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> BottleneckOptions:
@@ -56,14 +59,14 @@ class BottleneckOptions(Frozen):
 
 
 class PrefixOptions(Frozen):
-    """Li and Liang 2021 (arXiv:2101.00190)."""
+    """Options of prefix tuning (Li and Liang 2021, arXiv:2101.00190)."""
 
     length: PositiveInt = 16
-    """l: keys and values put before those of every attention."""
+    """Number l of keys and values put before those of every attention."""
     mlp_width: PositiveInt | None = 512
-    """Width of the tanh layer that makes the prefixes in training; None: they are trained themselves."""
+    """Width of the tanh layer that makes the prefixes in training; None: they are trained directly."""
     words: str | None = None
-    """Start from the keys and values that this text has in the pretrained model; needs mlp_width None."""
+    """Text whose keys and values in the pretrained model are the start, with mlp_width None; None: a random start."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PrefixOptions:
@@ -73,22 +76,30 @@ class PrefixOptions(Frozen):
 
 
 class MamOptions(Frozen):
-    """Mix-and-match adapter of He et al. 2022: prefixes in attention, a scaled parallel adapter at feed-forward."""
+    """Options of the mix-and-match adapter (He et al. 2022, arXiv:2110.04366).
+
+    It puts prefixes into attention and a scaled parallel adapter beside feed-forward.
+    """
 
     length: PositiveInt = 16
+    """Length of the prefixes, as in PrefixOptions."""
     mlp_width: PositiveInt | None = 512
+    """Width of the prefixes' tanh layer, as in PrefixOptions."""
     bottleneck: PositiveInt = 16
+    """Width of the adapter, as in BottleneckOptions."""
     scale: Positive = 2.0
+    """Factor of the adapter's output, as in BottleneckOptions."""
 
 
 class PromptOptions(Frozen):
-    """Lester et al. 2021 (arXiv:2104.08691)."""
+    """Options of prompt tuning (Lester et al. 2021, arXiv:2104.08691)."""
 
     length: PositiveInt = 20
-    """Trained input vectors."""
+    """Number p of trained input vectors."""
     start: Literal["random", "vocabulary", "text"] = "vocabulary"
-    """random: U(-1/2, 1/2); vocabulary: embeddings of words drawn from it; text: embeddings of `text`'s words."""
+    """Initial vectors. random: U(-1/2, 1/2); vocabulary: embeddings of tokens drawn from it; text: those of `text`."""
     text: str | None = None
+    """Text whose tokens' embeddings are the start; only with start `text`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> PromptOptions:
@@ -98,68 +109,97 @@ class PromptOptions(Frozen):
 
 
 class LoraOptions(Frozen):
-    """Hu et al. 2021 (arXiv:2106.09685): W + (alpha / rank) B A."""
+    """Options of LoRA, W + (alpha / rank) B A (Hu et al. 2021, arXiv:2106.09685)."""
 
     rank: PositiveInt = 8
+    """Rank of B A."""
     alpha: Positive | None = None
-    """None: alpha = rank, so that one learning rate suits every rank."""
+    """Scale of the update; None: alpha = rank, so that one learning rate suits every rank."""
     matrices: Matrices = ("q", "v")
+    """Linear maps W that are changed."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Of what A reads."""
+    """Dropout probability on the input of A."""
 
 
 class Ia3Options(Frozen):
-    """Liu et al. 2022 (arXiv:2205.05638): keys, values and feed-forward's hidden units, each scaled by a number."""
+    """Options of (IA)^3, which has none (Liu et al. 2022, arXiv:2205.05638).
+
+    Each entry of keys, values and feed-forward's hidden layer is multiplied by a trained number.
+    """
 
 
 class VeraOptions(Frozen):
-    """Kopiczko et al. 2024 (arXiv:2310.11454): W + diag(b) B diag(d) A, with random A and B shared by all matrices."""
+    """Options of VeRA, W + diag(b) B diag(d) A (Kopiczko et al. 2024, arXiv:2310.11454).
+
+    A and B are random and shared by all matrices; the vectors b and d are trained.
+    """
 
     rank: PositiveInt = 256
+    """Rank of B A, the length of d."""
     matrices: Matrices = ("q", "v")
+    """Linear maps W that are changed."""
     start: Positive = 0.1
-    """Of every entry of d."""
+    """Initial value of every entry of d."""
 
 
 class UniLoraOptions(Frozen):
-    """Li et al. 2025 (arXiv:2506.00799): every entry of LoRA's A and B is one of `size` numbers, chosen at random."""
+    """Options of Uni-LoRA (Li et al. 2025, arXiv:2506.00799).
+
+    Every entry of LoRA's A and B is one of `size` trained numbers, chosen at random.
+    """
 
     rank: PositiveInt = 4
+    """Rank of B A."""
     size: PositiveInt = 256
-    """theta_d's length. It feeds both A and B, so that their product is of second order in it: not the d of DID."""
+    """Length of theta_d. It is not the d of DID: theta_d gives both A and B, and B A is of second order in it."""
     matrices: Matrices = ("q", "v")
+    """Linear maps that are changed."""
 
 
 class FourierFtOptions(Frozen):
-    """Gao et al. 2024 (arXiv:2405.03003): W + scale * the inverse Fourier transform of a few random frequencies."""
+    """Options of FourierFT (Gao et al. 2024, arXiv:2405.03003).
+
+    The update of W is scale times the inverse Fourier transform of a few trained coefficients at random frequencies.
+    """
 
     frequencies: PositiveInt = 1000
-    """Of every matrix; at most its entries."""
+    """Number of frequencies for each matrix, at most the number of its entries."""
     scale: Positive = 150.0
+    """Factor of the update."""
     matrices: Matrices = ("q", "v")
+    """Linear maps W that are changed."""
 
 
 class RandLoraOptions(Frozen):
-    """Albert et al. 2025 (arXiv:2502.00987): a full-rank sum of random low-rank products, each weighted."""
+    """Options of RandLoRA (Albert et al. 2025, arXiv:2502.00987).
+
+    The update is a full-rank sum of random low-rank products with trained weights.
+    """
 
     rank: PositiveInt = 32
+    """Rank of each product."""
     alpha: Positive | None = None
-    """None: 20 times the rank."""
+    """Scale of the update; None: 20 times the rank."""
     matrices: Matrices = ("q", "v")
+    """Linear maps that are changed."""
 
 
 class AdaLoraOptions(Frozen):
-    """Zhang et al. 2023 (arXiv:2303.10512): W + P diag(e) Q, whose entries of e compete for a shrinking budget."""
+    """Options of AdaLoRA (Zhang et al. 2023, arXiv:2303.10512).
+
+    W becomes W + P diag(e) Q; a budget that shrinks in training decides which entries of e are kept.
+    """
 
     rank: PositiveInt = 8
-    """Mean rank that is left."""
+    """Mean rank of the matrices at the end of training."""
     first_rank: PositiveInt | None = None
-    """Of every matrix at the start; None: half as much again as rank."""
+    """Rank of every matrix at the start; None: 1.5 times `rank`, rounded up."""
     alpha: Positive | None = None
-    """None: alpha = rank."""
+    """Scale of the update; None: alpha = rank."""
     matrices: Matrices = ("q", "v")
+    """Linear maps W that are changed."""
     orthogonality: float = Field(default=0.5, ge=0, allow_inf_nan=False)
-    """Weight of the mean of |P^T P - 1| and |Q Q^T - 1| (Frobenius) in the loss."""
+    """Weight in the loss of the mean over all matrices of |P^T P - 1| and |Q Q^T - 1| (Frobenius norms)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> AdaLoraOptions:

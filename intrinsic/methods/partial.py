@@ -18,7 +18,7 @@ from intrinsic.subspace.artefact import Fingerprint
 
 
 def _nothing() -> None:
-    """The method has put nothing into the model that would have to be folded in or settled."""
+    """Do nothing: the method has no modules in the model that must be folded in or settled."""
 
 
 def _no_penalty() -> float:
@@ -26,7 +26,7 @@ def _no_penalty() -> float:
 
 
 def _no_upkeep(step: int, total: int) -> None:
-    """The method leaves all to the optimiser."""
+    """Do nothing after a step of the optimiser."""
 
 
 def _as_it_is(trained: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -35,28 +35,31 @@ def _as_it_is(trained: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class Extension:
-    """What a method trains besides the head, and how it leaves the model."""
+    """The parameters that a method trains besides the head, and what it does to the model during and after training."""
 
     parameters: tuple[nn.Parameter, ...]
+    """Parameters that are trained besides the head."""
     fold: Callable[[], None] = _nothing
-    """Takes the method's modules out again, what they learned folded into the model's weights."""
+    """Function that removes the method's modules and folds what they learned into the model's weights."""
     plain: bool = True
-    """Whether folding leaves the original architecture; else the modules stay in, frozen."""
+    """Whether folding leaves the original architecture; False: the modules stay in, frozen."""
     settle: Callable[[], None] = _nothing
-    """Replaces what only training needs by what it makes."""
+    """Function that replaces modules that only training needs by their result, such as a prefix's MLP by the prefix."""
     stored: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _as_it_is
-    """Trained tensors by name -> those that settling would leave."""
+    """Function from the trained tensors by name to the tensors by name that `settle` would leave."""
     penalty: Callable[[], Tensor | float] = _no_penalty
+    """Function that returns the method's term of the loss; see :meth:`Trainable.penalty`."""
     after_step: Callable[[int, int], None] = _no_upkeep
+    """Function (step, total) called after a step; see :meth:`Trainable.after_step`."""
 
 
 @dataclass(frozen=True)
 class _Start:
-    """The model before the method touched it."""
+    """The state of the model before the method changed it."""
 
     flags: tuple[tuple[nn.Parameter, bool], ...]
     buffers: dict[str, Tensor] = field(repr=False)
-    """Persistent ones, copied: training may change them."""
+    """Copies of the persistent buffers, which training may change."""
 
     @classmethod
     def of(cls, model: nn.Module) -> _Start:
@@ -70,11 +73,11 @@ class _Start:
 
 @final
 class PartialFineTuning(Trainable):
-    """Trains what the method's extension names and the head; every other parameter is frozen.
+    """Training of the head and of the parameters that the method's extension names; all others are frozen.
 
     full_dim is the number of weights that full fine-tuning would move, so that parameters_trained / full_dim is the
-    share that papers report. What is stored is what is trained, except that a method may drop what only
-    training needs (the MLP that makes prefixes).
+    share that papers report. What is trained is stored, except that a method may drop what only training needs (the
+    MLP that makes prefixes).
     """
 
     def __init__(self, loaded: Pretrained, identity: Identity, extend: Callable[[nn.Module], Extension]) -> None:
@@ -158,12 +161,12 @@ class PartialFineTuning(Trainable):
         return self._extension.stored(dict(self.named_parameters()))
 
     def _buffers(self) -> dict[str, Tensor]:
-        """The model's own, as they are now (`.to()` replaces buffers)."""
+        """The model's own buffers as they are now; they are looked up by name, because `.to()` replaces buffers."""
         state = self.model.state_dict()
         return {name: state[name] for name in self._start.buffers}
 
     def _fingerprint(self) -> Fingerprint:
-        """Of all that is not trained: frozen parameters, and buffers as they were at first."""
+        """The fingerprint of all that is not trained: frozen parameters, and buffers as they were at first."""
         frozen = {name: p for name, p in self.model.named_parameters() if not p.requires_grad}
         return Fingerprint.of({**frozen, **dict(self.model.named_buffers()), **self._start.buffers})
 

@@ -1,12 +1,12 @@
 """Prefix tuning: trained keys and values before those of every attention (Li and Liang 2021, arXiv:2101.00190).
 
-With P_k, P_v [l, kv] the trained prefixes, a head computes softmax(q [P_k; K]^T) [P_v; V]. He et al. (2022) write
-the same as (1 - g(x)) softmax(q K^T) V + g(x) softmax(q P_k^T) P_v, where g(x) is the share of the attention's
+With P_k, P_v [l, kv] the trained prefixes, a head computes softmax(q [P_k; K]^T) [P_v; V]. He et al. (2022) write it
+as (1 - g(x)) softmax(q K^T) V + g(x) softmax(q P_k^T) P_v, where g(x) is the share of the attention's
 mass that falls on the prefix.
 
-The prefix enters inside attention, after positions have been dealt with: tokens keep their position ids and all
-of the model's positions are theirs; no key of the prefix has a position (no rotation, no relative bias). It is in
-no cache. In an encoder-decoder it stands in the encoder's, the decoder's and the cross-attention.
+The prefix enters inside attention, after positions have been applied: tokens keep their position ids and may use all of
+the model's positions; no key of the prefix has a position (no rotation, no relative bias). It is not part of a cache.
+An encoder-decoder has prefixes in the encoder's, the decoder's and the cross-attention.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 NAME = "intrinsic_prefix"
-"""Of the child module of an attention, and of our attention function in transformers' register."""
+"""Name of the child module of an attention, and of :func:`attend` among transformers' attention functions."""
 STD = 0.02
-"""Of prefixes that are trained themselves, at their start."""
+"""Standard deviation of the initial values of prefixes that are trained directly."""
 SERVED = ("eager", "sdpa")
+"""Implementations of attention that a prefix works with."""
 
 
 class Trunk(nn.Module):
-    """tanh(W_1 E + b_1) [l, m]: what the prefixes of a group of attentions share in training."""
+    """Layer tanh(W_1 E + b_1) [l, m] from which the prefixes of a group of attentions are made in training."""
 
     def __init__(self, length: int, width: int, hidden: int, like: Tensor) -> None:
         super().__init__()
@@ -51,9 +52,10 @@ class Trunk(nn.Module):
 
 
 class Prefix(nn.Module):
-    """The keys and values of one attention: parameters [l, kv], or made by the group's trunk and a map of its own.
+    """Prefix keys and values of one attention: parameters [l, kv], or made from the group's trunk by a map of its own.
 
-    W_2, which Li and Liang hold in one piece, is divided among the attentions: each makes only its own rows.
+    Li and Liang hold that map, W_2, in one piece; here it is divided among the attentions, which have the rows of their
+    own prefixes.
     """
 
     key: nn.Parameter
@@ -63,15 +65,15 @@ class Prefix(nn.Module):
         super().__init__()
         self.length = length
         self.config = config
-        """The attention's own, which still says how attention is computed."""
+        """Configuration of the attention, which still names the model's own implementation."""
         self.trunk: Trunk | None = None
         self.heard: list[Tensor] | None = None
-        """While it is a list, nothing is put before anything: keys and values are noted."""
+        """List that records the attention's own keys and values while the prefix is left out; None: no recording."""
         self.key = nn.Parameter(like.new_empty(length, width))
         self.value = nn.Parameter(like.new_empty(length, width))
 
     def grow(self, trunk: Trunk) -> None:
-        """Have the keys and values made by the trunk: W_2 tanh(...) + b_2 [l, 2 kv]."""
+        """Replace the parameters by keys and values made from the trunk: W_2 tanh(...) + b_2 [l, 2 kv]."""
         width, like = self.key.shape[1], self.key
         del self.key, self.value
         self.trunk = trunk
@@ -80,7 +82,7 @@ class Prefix(nn.Module):
         )
 
     def made(self) -> tuple[Tensor, Tensor]:
-        """Keys and values, [l, kv] each."""
+        """The prefix keys and values, [l, kv] each."""
         if self.trunk is None:
             return self.key, self.value
         key, value = self.out(self.trunk()).chunk(2, dim=1)
@@ -88,7 +90,7 @@ class Prefix(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Keep what the trunk makes and let it go."""
+        """Replace the trunk by parameters with the keys and values that it makes."""
         if self.trunk is not None:
             key, value = self.made()
             self.trunk = None
@@ -96,7 +98,7 @@ class Prefix(nn.Module):
             self.key, self.value = nn.Parameter(key.clone()), nn.Parameter(value.clone())
 
     def forward(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, int]:
-        """key, value [B, H, L, d_h] -> the same with the prefix before them [B, H, l + L, d_h], and l."""
+        """Key and value [B, H, L, d_h] with the prefix before them, [B, H, l + L, d_h], and l; while recording 0."""
         if self.heard is not None:
             self.heard[:] = [key, value]
             return key, value, 0
@@ -109,7 +111,10 @@ class Prefix(nn.Module):
 def attend(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **settings: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """transformers' attention function of a module with a prefix: the module's own function on longer keys."""
+    """Attention function for transformers: the module's own function, on keys and values with the prefix before them.
+
+    query: [B, H, L_q, d_h]; key, value: [B, H, L_k, d_h]; attention_mask: [B, 1, L_q, L_k], boolean or added.
+    """
     prefix: Any = module.get_submodule(NAME)
     causal = settings.pop("is_causal", None)
     causal = getattr(module, "is_causal", True) if causal is None else causal
@@ -129,14 +134,14 @@ def attend(
 
 
 def _causal(query: Tensor, key: Tensor) -> Tensor:
-    """True where a query may look, [1, 1, L_q, L_k]; the last query sees every key."""
+    """Boolean mask [1, 1, L_q, L_k], True where a query may look; the last query sees every key."""
     queries, keys = query.shape[2], key.shape[2]
     seen = torch.ones(queries, keys, dtype=torch.bool, device=query.device).tril(keys - queries)
     return seen[None, None]
 
 
 def _seen(mask: Tensor, length: int) -> Tensor:
-    """Columns that let every query see the prefix: True in a boolean mask, 0 in one that is added."""
+    """Columns of a mask that let every query see the prefix: True in a boolean mask, 0 in one that is added."""
     shape = (*mask.shape[:-1], length)
     return mask.new_ones(shape) if mask.dtype == torch.bool else mask.new_zeros(shape)
 
@@ -151,10 +156,10 @@ ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: PrefixOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """Prefixes of length l in every attention: 2 l kv parameters each are stored, 2ld where kv = d.
+    """Attach prefixes of length l to every attention: 2 l kv parameters each are stored, 2 l d where kv = d.
 
-    With an MLP of width m more are trained: l d + d m + m for each of encoder, decoder and cross-attention, and
-    2 kv (m + 1) for each attention.
+    With an MLP of width m these are trained instead: l d + d m + m parameters for each of encoder, decoder and
+    cross-attention, and 2 kv (m + 1) for each attention.
     """
     identity = Identity(method=spec, seeds=seeds)
     return PartialFineTuning(loaded, identity, lambda model: lay(loaded, spec.name, options, seeds))
@@ -173,7 +178,7 @@ class _Placed:
 
 
 def lay(loaded: Pretrained, method: str, options: PrefixOptions, seeds: SeedSpec) -> Extension:
-    """Put a prefix into every attention of the model."""
+    """Add a prefix to every attention of the model. `method` is named in errors."""
     model = loaded.model
     attentions = [attention for block in blocks_of(model, method) for attention in block.attentions]
     placed = [_Placed(a, _enter(model, a, options.length)) for a in attentions]
@@ -196,7 +201,7 @@ def _enter(model: nn.Module, attention: Attention, length: int) -> Prefix:
     core: Any = model.get_submodule(attention.core)
     outputs = shape_of(model.get_submodule(attention.key))[1]
     prefix = Prefix(length, outputs // 3 if attention.fused else outputs, model.config, next(core.parameters()))
-    if not hasattr(core, "config"):  # DeBERTa-v2 computes attention by itself
+    if not hasattr(core, "config"):  # DeBERTa-v2 computes attention itself, without transformers' functions
         from intrinsic.methods.prefix_deberta import enter
 
         enter(core)
@@ -223,7 +228,7 @@ def _draw(prefix: Prefix, generator: torch.Generator) -> None:
 
 
 def _grow(placed: list[_Placed], width: int, options: PrefixOptions, seeds: SeedSpec) -> None:
-    """One trunk for the encoder's attentions, one for the decoder's, one for cross-attention."""
+    """Have the prefixes made by trunks, one each for the attentions of encoder, decoder and cross-attention."""
     assert options.mlp_width is not None
     trunks: dict[str, Trunk] = {}
     for one in placed:
@@ -237,14 +242,14 @@ def _grow(placed: list[_Placed], width: int, options: PrefixOptions, seeds: Seed
 
 @torch.no_grad()
 def _draw_trunk(trunk: Trunk, generator: torch.Generator) -> None:
-    """E from N(0, 1)."""
+    """Draw E from N(0, 1), and W_1, b_1 as a linear map."""
     trunk.embedding.copy_(torch.empty(trunk.embedding.shape).normal_(generator=generator))
     _draw_linear(trunk.hidden, generator)
 
 
 @torch.no_grad()
 def _draw_linear(linear: nn.Linear, generator: torch.Generator) -> None:
-    """U(-1/sqrt(inputs), 1/sqrt(inputs)), torch's own start of a linear map."""
+    """Draw from U(-1/sqrt(inputs), 1/sqrt(inputs)), torch's default for a linear map."""
     bound = 1 / math.sqrt(linear.in_features)
     for parameter in linear.parameters():
         parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
@@ -252,7 +257,7 @@ def _draw_linear(linear: nn.Linear, generator: torch.Generator) -> None:
 
 @torch.no_grad()
 def _start_from(words: str, loaded: Pretrained, prefixes: list[Prefix]) -> None:
-    """The keys and values that the pretrained model has for the words, over and over until l are filled."""
+    """Set the prefixes to the pretrained model's keys and values for the words, repeated until l are filled."""
     tokenizer = loaded.preprocessor
     if not callable(getattr(tokenizer, "get_special_tokens_mask", None)):
         raise SpecError("words need a tokenizer to read them, and this model has none: leave words out")

@@ -1,4 +1,4 @@
-"""DeBERTa-v2's attention with a prefix: it computes its scores by itself, so we compute them here."""
+"""DeBERTa-v2's attention with a prefix: it uses none of transformers' attention functions, so it is computed here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intrinsic.errors import ModelError
 
 
 def enter(core: nn.Module) -> None:
-    """Have this attention look at its child `intrinsic_prefix` too. Raises ModelError for any other class."""
+    """Change the attention's class to one that uses its child `intrinsic_prefix`; other classes raise ModelError."""
     if type(core) is not DisentangledSelfAttention:
         raise ModelError(
             "a prefix needs an attention that reads config._attn_implementation, or DeBERTa-v2's, got "
@@ -22,10 +22,10 @@ def enter(core: nn.Module) -> None:
 
 
 class PrefixedDisentangledSelfAttention(DisentangledSelfAttention):
-    """softmax over [q P_k^T, q K^T + relative terms] / sqrt(t d_h), t the number of kinds of terms.
+    """DeBERTa-v2's attention with a prefix: softmax over [q P_k^T, q K^T + relative terms] / sqrt(t d_h).
 
-    The prefix has no position, hence no relative term. A subclass, taken on by an object that is there already,
-    so that copies of the model have it too.
+    t is the number of kinds of terms. The prefix has no position, hence no relative term. An existing attention gets
+    this class, so that copies of the model have it too.
     """
 
     intrinsic_prefix: Any

@@ -10,5 +10,5 @@ from intrinsic.spec import MethodSpec, SeedSpec
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """A linear probe: parameters_trained = head_parameters. Raises SpecError for a model without a head of its own."""
+    """Attach a linear probe: parameters_trained = head_parameters. Raises SpecError for a model without a head."""
     return PartialFineTuning(loaded, Identity(method=spec, seeds=seeds), lambda model: Extension(()))

@@ -1,15 +1,15 @@
 """Prompt tuning: trained vectors among the input embeddings (Lester et al. 2021, arXiv:2104.08691).
 
-The prompt stands in front (decoders, T5's encoder), or behind the first token where a model reads the input there
-(BERT and its kin; for images Jia et al. 2022, arXiv:2203.12119, do the same). It is put in where the backbone
-begins and its places are taken out of the last hidden state where the backbone ends, so that whatever follows
-(a head at the first token, at the last that is not padding, a mean over the tokens) finds each token where it was.
-All prompt places are attended to. They take the positions of tokens: an input may be so much shorter.
+The prompt stands in front (decoders, T5's encoder), or behind the first token in models whose classifier reads that
+token (BERT and similar encoders; for images Jia et al. 2022, arXiv:2203.12119, do the same). It is inserted where the
+backbone begins, and its places are removed from the last hidden state where the backbone ends, so that what follows (a
+head at the first token, at the last that is not padding, a mean over the tokens) finds each token in its place. All
+places of the prompt are attended to. They use up positions: the longest input is shorter by the prompt's length.
 
-Masks and position ids are always those of the tokens alone; the prompt's are added. A decoder that takes position_ids
-and is given none gets those of its mask, which begin where the padding on the left ends: else this padding would lie
-between the prompt and the text's positions. A decoder's cache holds the prompt's keys and values since the pass that
-filled it, so a later pass from the cache puts in no second prompt.
+Masks and position ids given to the model are those of the tokens alone; the prompt's are added. A decoder that takes
+position_ids and is given none gets those that follow from its mask, which begin where the padding on the left ends;
+otherwise this padding would lie between the positions of prompt and text. A decoder's cache holds the prompt's keys and
+values from the pass that filled it, so a later pass from the cache inserts no second prompt.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
 
 NAME = "intrinsic_prompt"
+"""Name of the backbone's child module that holds the prompt."""
 SPREAD = 0.5
+"""Largest absolute value of a random start."""
 SHIFTED = ("past_key_values", "position_ids")
-"""Inputs that say nothing any more where the prompt stands behind the first token."""
+"""Inputs that are refused where the prompt stands behind the first token, because they cannot be adapted."""
 
 
 class Prompt(nn.Module):
-    """The trained vectors [p, d], and the hooks that put them in and take their places out again."""
+    """Trained vectors [p, d], with the hooks that insert them and remove their places from the output."""
 
     def __init__(self, vectors: Tensor, place: int, positions: int | None) -> None:
         super().__init__()
@@ -46,18 +48,21 @@ class Prompt(nn.Module):
         """Whether the present pass of the backbone has the prompt among its inputs."""
 
     def insert(self, embedded: Tensor) -> Tensor:
-        """[B, L, d] -> [B, p + L, d]."""
+        """The embeddings [B, L, d] with the prompt inserted, [B, p + L, d]."""
         vectors = self.vectors.to(embedded.dtype).expand(len(embedded), *self.vectors.shape)
         return torch.cat([embedded[:, : self.place], vectors, embedded[:, self.place :]], dim=1)
 
     def remove(self, hidden: Tensor) -> Tensor:
-        """[B, p + L, d] -> [B, L, d]."""
+        """The hidden states [B, p + L, d] without the prompt's places, [B, L, d]."""
         return torch.cat([hidden[:, : self.place], hidden[:, self.place + len(self.vectors) :]], dim=1)
 
-    # ------------------------------------------------------------------ hooks, bound: a copied model has its own
+    # -------------------------------------------------- hooks: bound methods, so that a copied model has its own
 
     def before_text(self, backbone: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Token ids become embeddings with the prompt among them; mask, types and positions are lengthened."""
+        """Hook before a backbone of texts: embed token ids, insert the prompt, lengthen mask, types and positions.
+
+        Raises SpecError for an input that is too long with the prompt, and for a cache or inputs that do not suit it.
+        """
         given = {**dict(zip(inspect.signature(backbone.forward).parameters, args, strict=False)), **kwargs}
         past = self._past(given)
         self._inserted = past == 0
@@ -78,21 +83,22 @@ class Prompt(nn.Module):
     def before_decoder(
         self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Its cross-attention reads the encoder's states, the prompt's among them."""
+        """Hook before a decoder, whose cross-attention also reads the states of the prompt: lengthen their mask."""
         mask = kwargs.get("encoder_attention_mask")
         return args, kwargs if mask is None else {**kwargs, "encoder_attention_mask": self._lengthened(mask, 1)}
 
     def after_embedding(self, module: nn.Module, args: tuple[Any, ...], embedded: Tensor) -> Tensor:
-        """Behind the embedding of an image."""
+        """Hook behind the embedding of an image: insert the prompt."""
         return self.insert(embedded)
 
     def after_backbone(self, backbone: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """Hook behind the backbone: remove the prompt's places from the last hidden state, if it was inserted."""
         if self._inserted:
             output.last_hidden_state = self.remove(output.last_hidden_state)
         return output
 
     def _continued(self, given: dict[str, Any], past: int) -> dict[str, Any]:
-        """A pass from a cache that holds the prompt already."""
+        """The inputs of a pass from a cache that holds the prompt already."""
         tokens = given["input_ids"] if given.get("inputs_embeds") is None else given["inputs_embeds"]
         self._check_length(past + tokens.shape[1])
         if given.get("attention_mask") is not None:
@@ -102,10 +108,10 @@ class Prompt(nn.Module):
         return given
 
     def _positioned(self, backbone: Any, given: dict[str, Any]) -> dict[str, Any]:
-        """With the tokens' position_ids [B, L], if a decoder is given a mask [B, past + L] and no position_ids.
+        """The inputs with the tokens' position_ids [B, L], if a decoder is given a mask [B, past + L] without them.
 
-        The tokens on the left that the mask hides count for nothing; without such ones the ids are 0 .. L - 1 in every
-        row, as a decoder counts by itself.
+        Tokens on the left that the mask hides are not counted; without such tokens and without a cache, the ids are
+        0 .. L - 1 in every row, as a decoder counts by itself.
         """
         mask = given.get("attention_mask")
         if self.place or mask is None or mask.dim() != 2 or given.get("position_ids") is not None:
@@ -118,7 +124,7 @@ class Prompt(nn.Module):
         return {**given, "position_ids": ids[:, -tokens.shape[1] :]}
 
     def _shifted(self, positions: Tensor) -> Tensor:
-        """[B, L] -> [B, p + L]: those of the prompt, which stands in front, and the tokens' behind them."""
+        """The positions [B, p + L] of the prompt, which stands in front, and of the tokens, whose own are [B, L]."""
         own = torch.arange(len(self.vectors), dtype=positions.dtype, device=positions.device)
         return torch.cat([own.expand(len(positions), -1), positions + len(own)], dim=1)
 
@@ -127,7 +133,7 @@ class Prompt(nn.Module):
         return torch.cat([mask[:, : self.place], added, mask[:, self.place :]], dim=1)
 
     def _past(self, given: dict[str, Any]) -> int:
-        """How many places, the prompt's among them, the cache holds. Raises SpecError for what cannot be shifted."""
+        """The number of places in the cache, with the prompt's. Raises SpecError for inputs that cannot be adapted."""
         cache = given.get("past_key_values")
         for name in SHIFTED if self.place else ():
             if given.get(name) is not None:
@@ -149,10 +155,11 @@ class Prompt(nn.Module):
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: PromptOptions, seeds: SeedSpec) -> PartialFineTuning:
-    """A prompt of length p at the backbone's input: p d parameters, d the width of its embeddings.
+    """Attach a prompt of length p to the backbone's input: p d parameters, d the width of its embeddings.
 
-    The layers' hidden states, and what an encoder-decoder's encoder answers, keep the prompt's places. A cache must be
-    one that grows, and filled by this model.
+    The hidden states of the layers, and the output of an encoder-decoder's encoder, keep the prompt's places. A cache
+    must be one that grows, and must have been filled by this model.
+    Raises ModelError for an unknown architecture, SpecError for options that do not fit the model.
     """
 
     def extend(model: nn.Module) -> Extension:
@@ -168,7 +175,7 @@ def attach(loaded: Pretrained, spec: MethodSpec, options: PromptOptions, seeds: 
 
 
 def check(loaded: Pretrained, spec: MethodSpec, options: PromptOptions) -> None:
-    """Raise the ModelError or SpecError of :func:`attach` that the model's kind is reason for, without attaching."""
+    """Raise the ModelError or SpecError that :func:`attach` would raise for this kind of model, without attaching."""
     family_of(loaded.model, spec.name)
     backbone = _backbone(loaded.model)
     _check_room(backbone, options)
@@ -195,7 +202,7 @@ def _token_table(backbone: Any, start: str) -> nn.Embedding:
 
 
 def _hang(backbone: Any, prompt: Prompt, family: str) -> None:
-    if _has_decoder(backbone):  # generate() calls the two apart; the answer is the decoder's, where no prompt stands
+    if _has_decoder(backbone):  # generate() calls the two separately; the decoder's output has no prompt
         backbone.get_encoder().register_forward_pre_hook(prompt.before_text, with_kwargs=True)
         backbone.get_decoder().register_forward_pre_hook(prompt.before_decoder, with_kwargs=True)
         return
@@ -207,7 +214,7 @@ def _hang(backbone: Any, prompt: Prompt, family: str) -> None:
 
 
 def _backbone(model: nn.Module) -> Any:
-    """The first pretrained model within, without its head."""
+    """The first pretrained model among the modules, without its head."""
     return next(module for module in model.modules() if isinstance(module, PreTrainedModel)).base_model
 
 
@@ -216,7 +223,7 @@ def _has_decoder(backbone: Any) -> bool:
 
 
 def _positions(backbone: nn.Module) -> int | None:
-    """Rows of the position table that tokens may use; RoBERTa counts from padding_idx + 1."""
+    """The number of rows of the position table that tokens may use; RoBERTa counts from padding_idx + 1."""
     for name, module in backbone.named_modules():
         if isinstance(module, nn.Embedding) and name.rpartition(".")[2] in ("position_embeddings", "wpe"):
             return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
@@ -224,7 +231,7 @@ def _positions(backbone: nn.Module) -> int | None:
 
 
 def _start(loaded: Pretrained, backbone: Any, options: PromptOptions, generator: torch.Generator) -> Tensor:
-    """The first vectors, [p, d]."""
+    """The initial vectors, [p, d]."""
     table: Any = backbone.get_input_embeddings()
     weight: Tensor = next(backbone.parameters())
     if options.start == "random":
@@ -248,7 +255,7 @@ def _words(loaded: Pretrained, options: PromptOptions) -> list[int]:
 
 
 def _vocabulary(loaded: Pretrained, table: nn.Embedding, length: int, generator: torch.Generator) -> list[int]:
-    """Rows drawn without replacement, while there are any, among the tokens that are no special ones."""
+    """Rows of tokens that are not special, drawn without replacement, and repeated if there are fewer than `length`."""
     special = {table.padding_idx, *getattr(loaded.preprocessor, "all_special_ids", ())}
     words = [row for row in range(table.num_embeddings) if row not in special]
     order = torch.randperm(len(words), generator=generator).tolist()

@@ -1,8 +1,8 @@
-"""A fine-tuned model on disk as what differs from its base: one safetensors file, no pickle.
+"""A fine-tuned model on disk, as the tensors that differ from its base: one safetensors file, no pickle.
 
-method.safetensors   the trained tensors by name; its metadata hold one entry, `intrinsic`, a JSON object: which
-                     method with which options and seeds, the fingerprint of everything that was not
-                     trained (random maps drawn by the method among it), and that of the trained tensors
+method.safetensors   the trained tensors by name; its metadata hold one entry, `intrinsic`, a JSON object: the method
+                     with its options and seeds, the fingerprint of everything that was not trained (including random
+                     maps drawn by the method), and the fingerprint of the trained tensors
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ from intrinsic.spec import Frozen, MethodSpec, SeedSpec, first_complaint
 from intrinsic.subspace.artefact import Fingerprint, check_tensors, replace_file
 
 FILE = "method.safetensors"
+"""Name of the artefact's file."""
 ENTRY = "intrinsic"
+"""Key of the header in the file's metadata."""
 
 
 class Identity(Frozen):
-    """What a method was attached with; with the base model it determines everything but the trained tensors."""
+    """The settings and seeds of an attached method; with the base model they determine all but the trained tensors."""
 
     method: MethodSpec
     seeds: SeedSpec
 
 
 class Header(Frozen):
+    """The header of an artefact: its format, the method, and fingerprints of the frozen and the trained tensors."""
+
     format: Literal["intrinsic-method"] = "intrinsic-method"
     version: Literal[1] = 1
     identity: Identity
@@ -40,7 +44,7 @@ class Header(Frozen):
 
 
 def write(folder: str | Path, identity: Identity, base: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
-    """Write the file, atomically; the folder is made if need be. Raises ArtefactError if it cannot."""
+    """Write the artefact atomically; the folder is made if it does not exist. Raises ArtefactError if writing fails."""
     header = Header(identity=identity, base=base, trained=Fingerprint.of(tensors))
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     body = safetensors.torch.save(plain, metadata={ENTRY: header.model_dump_json()})
@@ -52,7 +56,7 @@ def write(folder: str | Path, identity: Identity, base: Fingerprint, tensors: Ma
 
 
 def read_header(folder: str | Path) -> Header:
-    """Raises ArtefactError, whatever the file holds."""
+    """The header of the artefact in a folder. Raises ArtefactError if it is absent, damaged or of another version."""
     path = Path(folder) / FILE
     with _opened(path) as file:
         metadata = file.metadata() or {}
@@ -65,7 +69,12 @@ def read_header(folder: str | Path) -> Header:
 def read_tensors(
     folder: str | Path, header: Header, expected: Mapping[str, Tensor], optional: frozenset[str]
 ) -> dict[str, Tensor]:
-    """The trained tensors, with the names, shapes and values they were saved with."""
+    """The trained tensors of the artefact in a folder.
+
+    expected: tensors of the attached method by name, whose names and shapes the artefact must have.
+    optional: names that the artefact may lack.
+    Raises ArtefactError for other names, shapes, or values than were saved.
+    """
     path = Path(folder) / FILE
     with _opened(path) as file:
         found: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)

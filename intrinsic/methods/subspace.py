@@ -23,15 +23,15 @@ from intrinsic.subspace.layout import choose, layers_of, tensors_of
 
 @final
 class SubspaceFineTuning(Trainable):
-    """theta = theta_0 + lambda_i P_i theta_d; see :class:`intrinsic.subspace.Subspace`.
+    """Training of theta = theta_0 + lambda_i P_i theta_d; see :class:`intrinsic.subspace.Subspace`.
 
-    theta is the model's weights or, with `of`, the parameters that another method trains: its freshly drawn
-    modules (at their start as theta_0), or the biases of BitFit; the rest is frozen as that method has it.
+    theta is the model's weights or, with `of`, the parameters that another method trains: its own modules, whose
+    initial values are theta_0, or the biases of BitFit; all other parameters are frozen as that method freezes them.
 
-    parameters_trained is d, plus the head's own entries if it is free; the same numbers are stored. A fresh
-    head is part of theta_0, rebuilt from the initialisation seed, and not stored unless it is free.
-    full_dim is the number of weights in the subspace: without a free or frozen head, and with
-    `parameters="no-embeddings"` without embeddings and what is tied to them.
+    parameters_trained is d, plus the head's own entries if it is free; the same numbers are stored. A fresh head is
+    part of theta_0, rebuilt from the initialisation seed, and not stored unless it is free. full_dim is the number of
+    weights in the subspace: without a free or frozen head, and with `parameters="no-embeddings"` without embeddings and
+    what is tied to them.
     """
 
     def __init__(self, loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> None:
@@ -93,12 +93,12 @@ class SubspaceFineTuning(Trainable):
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: NoOptions, seeds: SeedSpec) -> SubspaceFineTuning:
-    """A subspace of the model's weights, or of what the method `spec.of` trains, whose options the spec then holds."""
+    """Attach a subspace of the model's weights, or of what the method `spec.of` trains, with that method's options."""
     return SubspaceFineTuning(loaded, spec, seeds)
 
 
 def check(loaded: Pretrained, spec: MethodSpec, options: NoOptions) -> None:
-    """Raise the SpecError of :func:`attach`, say for a dimension that the model cannot meet, without attaching.
+    """Raise what :func:`attach` would raise, such as SpecError for a dimension that does not suit the model.
 
     Over another method's parameters only that method's own settings are checked.
     """

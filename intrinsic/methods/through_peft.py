@@ -1,12 +1,12 @@
-"""Methods that `peft` provides, on the matrices that our map of the architecture names.
+"""Methods that `peft` provides, on the matrices that :mod:`intrinsic.methods.architecture` locates.
 
-They change linear maps W [outputs, inputs] of the backbone and fold into them. What peft draws at random comes from
-the initialisation seed, and the projections of VeRA, Uni-LoRA, FourierFT and RandLoRA from the projection seed; peft
-draws in the order of the model's modules, so another version of a model may draw otherwise, and an artefact
-then refuses to load. Counts, summed over the chosen W:
+They change linear maps W [outputs, inputs] of the backbone and can be folded into them. What peft draws at random
+comes from the initialisation seed, and the projections of VeRA, Uni-LoRA, FourierFT and RandLoRA from the projection
+seed. Peft draws in the order of the model's modules, so another version of a model may draw other values, and an
+artefact then refuses to load. Counts, summed over the chosen W:
 
     lora       rank (inputs + outputs)            4 rank d in attention (q, v), 10 rank d in feed-forward of width 4d
-    ia3        2 kv + f a block: a number for each entry of key and value, and of feed-forward's hidden layer
+    ia3        2 kv + f per block: a number for each entry of key and value, and of feed-forward's hidden layer
     vera       rank + outputs
     unilora    `size`, in all
     fourierft  `frequencies`
@@ -45,27 +45,27 @@ from intrinsic.seeds import derive
 from intrinsic.spec import Frozen, MethodSpec, SeedSpec
 
 ADAPTER = "intrinsic"
-"""The name that peft's parameters carry."""
+"""Name of the adapter in peft, which is part of its parameters' names."""
 UNTOLD = 10**9
-"""Steps of a training whose length is not known before its first step."""
+"""Number of steps that AdaLoRA is given at first, because the real number is known only at the first step."""
 
 
 @dataclass(frozen=True)
 class _Ground:
-    """What a peft configuration is made from."""
+    """The facts from which a peft configuration is made."""
 
     model: nn.Module
     blocks: tuple[Block, ...]
     options: Any
     seed: int
-    """The seed of what peft draws and does not train; 31 bits, as numpy wants."""
+    """Seed of what peft draws and does not train; 31 bits, as numpy requires."""
 
     def targets(self) -> list[str]:
         return targets_of(self.blocks, self.options.matrices)
 
 
 def targets_of(blocks: Sequence[Block], matrices: Sequence[Matrix]) -> list[str]:
-    """Names of the linear maps, each once, in the order of blocks."""
+    """Full names of the linear maps that `matrices` chooses, each once, in the order of the blocks."""
     found: dict[str, None] = {}
     for block in blocks:
         for attention in block.attentions:
@@ -155,9 +155,9 @@ def _attach(
     options: Frozen,
     seeds: SeedSpec,
 ) -> PartialFineTuning:
-    """The method whose configuration has this name in peft, with these settings.
+    """Attach the method whose configuration class in peft is `config`, with the settings that `settings_of` gives.
 
-    Raises SpecError without the extra `peft`, ModelError for an architecture that the map does not hold.
+    Raises SpecError without the extra `peft`, ModelError for an architecture that is not in FAMILIES.
     """
     peft = _peft(spec.name)
 
@@ -202,14 +202,14 @@ def _inject(model: nn.Module, config: Any, seed: int) -> Extension:
 
 
 def _orthogonality(rows: Sequence[Tensor], columns: Sequence[Tensor], weight: float) -> Tensor:
-    """weight times the mean of |Q Q^T - 1| over all Q [r, inputs] and |P^T P - 1| over all P [outputs, r]."""
+    """Penalty: weight times the mean of |Q Q^T - 1| over all Q [r, inputs] and |P^T P - 1| over all P [outputs, r]."""
     grams = [q @ q.T for q in rows] + [p.T @ p for p in columns]
     gaps = [(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)).norm() for gram in grams]
     return weight * torch.stack(gaps).mean()
 
 
 def _allocate(tuner: Any, config: Any, step: int, total: int) -> None:
-    """Every rank for a tenth of the steps, the final ones for the last third; the budget falls in between."""
+    """Update AdaLoRA's ranks: all for a tenth of the steps, the final ones for the last third, falling in between."""
     config.total_step, config.tinit, config.tfinal = total, total // 10, total // 3
     config.deltaT = max(1, total // 100)
     tuner.update_and_allocate(step)

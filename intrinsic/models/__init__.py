@@ -45,7 +45,7 @@ def check_model(spec: ModelSpec, kind: Inputs) -> None:
 
 
 def is_here(spec: ModelSpec, kind: Inputs) -> bool:
-    """Whether the model can be loaded without asking the Hub; files that are here are checked, but no weights are read.
+    """Whether the model can be loaded without asking the Hub; files that are here are checked, no weights are loaded.
 
     Raises what :func:`load_model` raises.
     """
@@ -93,8 +93,9 @@ def load_model(
     seed: seed of what is newly initialised (the head, or all of a reference net); the backbone does not depend on it.
     weights: False gives the architecture alone, on the meta device, with an empty weights_sha256; no weight is read.
 
-    Raises SpecError for settings that contradict each other, UnknownName for a name that is none, ModelError for a
-    model that is absent, unreachable (reported within seconds), damaged, or of another kind than the task.
+    Raises SpecError for settings that contradict each other, UnknownName for an unknown problem, kind or model
+    name, ModelError for a model that is absent, unreachable (reported within seconds), damaged, or of another kind than
+    the task.
     """
     asked = problem_named(problem)
     asked.check_outputs(num_labels)

@@ -198,7 +198,7 @@ def _unreachable(spec: ModelSpec, error: Exception) -> ModelError:
 
 
 def _within(seconds: float, action: Callable[[], Any]) -> Any:
-    """The result of action(), or TimeoutError: a transport's own timeout restarts in each phase and omits the look-up."""
+    """The result of action(), or TimeoutError; a transport's own timeout restarts in each phase and omits look-up."""
     outcome: list[tuple[bool, Any]] = []
 
     def run() -> None:

@@ -20,7 +20,6 @@ class LoadedModel:
 
     model: nn.Module
     """The network at theta_0, in eval mode and float32, on the CPU (on the meta device if loaded without weights).
-
     model(**batch_without_labels).logits is [B, num_labels]."""
     preprocessor: Any
     """Tokenizer for text, image processor of a pretrained vision model, None for a reference net."""
@@ -32,9 +31,8 @@ class LoadedModel:
     revision: str | None
     """Commit of a model on the Hub; None for a model that has no revisions."""
     weights_sha256: str
-    """Hash of theta_0 by :func:`hash_weights`, without a pretrained model's fresh head; empty if no weights were loaded.
-
-    A reference net is hashed whole."""
+    """Hash of theta_0 by :func:`hash_weights`, without a pretrained model's fresh head but of all of a reference net.
+    It is empty if no weights were loaded."""
     description: str
     """Phrase for reports: architecture, layers, pooling, number of parameters."""
 

@@ -20,8 +20,8 @@ def load_preprocessor(folder: Path, kind: Inputs, config: Any, trust_remote_code
     """Load the folder's tokenizer (text) or image processor (vision).
 
     A tokenizer is set to pad on the right with a padding token (its own, else its end-of-sequence or unknown token).
-    `config.pad_token_id` is set to it where it is None, and in every decoder, which classifies at the last token that is
-    not padding. Raises ModelError if the files cannot be read, or the tokenizer does not fit the model.
+    `config.pad_token_id` is set to it where it is None, and in every decoder, which classifies at the last token that
+    is not padding. Raises ModelError if the files cannot be read, or the tokenizer does not fit the model.
     """
     auto: Any
     auto, what = (AutoTokenizer, "tokenizer") if kind == "text" else (AutoImageProcessor, "image processor")

@@ -157,7 +157,7 @@ def _shallow(config: Any) -> Any:
 
 
 def _backbone(plan: _Settled, cls: Any, uses_pooler: bool) -> tuple[PreTrainedModel, set[str]]:
-    """The backbone from the checkpoint, and the names of its fresh parts: a pooler that the checkpoint lacks, if used."""
+    """The backbone from the checkpoint, and the names of its fresh parts: a used pooler that the checkpoint lacks."""
     with seeded(plan.seed), _explained(plan, "its weights"):
         backbone, report = _from_checkpoint(plan, cls) if plan.weights else _from_configuration(plan, cls)
     if plan.pooling == "mean" and getattr(plan.config, "is_encoder_decoder", False):

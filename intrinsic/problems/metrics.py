@@ -15,6 +15,7 @@ from math import inf
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from intrinsic.errors import SpecError
 from intrinsic.plugins import Registry, is_a
 
 if TYPE_CHECKING:
@@ -173,7 +174,10 @@ METRICS: Registry[Metric] = Registry(
 
 def range_of(name: str | None) -> tuple[float, float]:
     """Lowest and highest value of a metric; (-inf, inf) for None, and for a metric of a record not installed here."""
-    return METRICS[name].range if name is not None and name in METRICS else (-inf, inf)
+    try:
+        return METRICS[name].range if name is not None and name in METRICS else (-inf, inf)
+    except SpecError:  # a package that is broken by now
+        return (-inf, inf)
 
 
 def evaluate(

@@ -19,8 +19,8 @@ def curve_csv(result: MeasureResult) -> str:
     """The file's text, with the columns COLUMNS; `series` is trial, fit, chance, baseline, target or d.
 
     low and high: the fit's band, the baseline's mean -/+ one standard deviation, the interval for d. mark: how a
-    trial of a subspace is drawn (:func:`intrinsic.report.shown.mark`). An empty cell: no such number. Where lower scores
-    are better, a last column `better` says so in every row.
+    trial of a subspace is drawn (:func:`intrinsic.report.shown.mark`). An empty cell: no such number. Where a lower
+    score is better, a last column `better` says so in every row.
     """
     text = io.StringIO()
     direction = {} if result.result.higher_is_better else {"better": "lower"}

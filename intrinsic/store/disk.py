@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from intrinsic.errors import StoreError
 from intrinsic.records import SCHEMA_VERSION, CompareResult, MeasureResult, TrialErrors, TrialResult
+from intrinsic.spec import STORED
 
 STALE_SECONDS = 3600.0
 """Age in seconds at which an unfinished temporary file is taken to belong to a dead process."""
@@ -52,7 +53,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         raise ValueError("it is not a regular file")
     try:
         content = path.read_bytes()
-        record = kind.model_validate_json(content)
+        record = kind.model_validate_json(content, context=STORED)
         json.loads(content, parse_constant=_not_finite)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]

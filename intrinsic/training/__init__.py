@@ -76,8 +76,8 @@ def fit(
     batch among them (batch_size stays the batch's); the result is that of one process but for rounding, dropout and
     batch norm.
 
-    Raises Diverged for a loss, gradient or output that is not finite (but not for an fp16 step that the gradient scaler
-    skips), SpecError for settings that this machine cannot honour, DataError for an empty split.
+    Raises Diverged for a loss, an output or, with `clip`, a gradient that is not finite (but not for an fp16 step that
+    the gradient scaler skips), SpecError for settings that this machine cannot honour, DataError for an empty split.
     """
     with own_accelerator(optim.precision) as accelerator:
         seed = derive(data_seed, "dropout", accelerator.process_index)

@@ -168,7 +168,7 @@ def _latency(runners: dict[str, Forward], batch: Batch, size: int) -> Latency:
     with torch.no_grad():
         begin, turn = time.perf_counter(), 0
         while turn < WARM_UP + ROUNDS or time.perf_counter() - begin < SECONDS:
-            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # the order rotates, so that no model is always first
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:  # no model is always first
                 seconds = _time(partial(runners[name], inputs))
                 if turn >= WARM_UP:
                     times[name].append(1e3 * seconds)

@@ -56,8 +56,9 @@ def count_errors(
     prepared = task.prepare(loaded.preprocessor) if random_labels else data_of(spec, task, loaded)
     trainable = attach(loaded, spec.method, spec.seeds)
     if trainable.answers_by_batch:
+        answering = spec.method.of or spec.method.name
         raise SpecError(
-            f"the answers of method {spec.method.name!r} depend on the other examples of their batch, so it is no "
+            f"the answers of method {answering!r} depend on the other examples of their batch, so it is no "
             "function of one example whose error could be bounded: choose another method"
         )
     start, buffers = _copies(trainable.named_parameters()), _copies(trainable.model.named_buffers())

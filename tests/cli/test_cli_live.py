@@ -23,15 +23,15 @@ TARGET = TargetKnown(0.675, Baseline(learning_rate=5e-4, scores=(0.74, 0.75, 0.7
 
 
 def started(asked: MeasureTrial) -> TrialEvent:
-    return TrialEvent(asked, Started(asked.spec(SPEC)))
+    return TrialEvent(asked, Started(asked.trial_spec(SPEC)))
 
 
 def progress(asked: MeasureTrial, step: int, steps: int, loss: float) -> TrialEvent:
-    return TrialEvent(asked, Progress(asked.spec(SPEC), step, steps, loss))
+    return TrialEvent(asked, Progress(asked.trial_spec(SPEC), step, steps, loss))
 
 
 def ended(asked: MeasureTrial, kind=Finished, reached: bool | None = None, **changes) -> TrialEvent:
-    return TrialEvent(asked, kind(synthetic.result(asked.spec(SPEC), **changes)), reached)
+    return TrialEvent(asked, kind(synthetic.result(asked.trial_spec(SPEC), **changes)), reached)
 
 
 def test_the_target_is_told_in_the_metrics_unit_with_the_baselines_spread():
@@ -56,7 +56,7 @@ def test_running_trials_come_and_go():
 
 def test_other_news_are_sentences(tmp_path):
     board, asked = Board(), MeasureTrial("guard", 3, 8e-3, 128, 2.0)
-    assert board.hear(TrialEvent(asked, Waiting(asked.spec(SPEC)))) == [
+    assert board.hear(TrialEvent(asked, Waiting(asked.trial_spec(SPEC)))) == [
         "another process runs guard d=128 seed 3 rate 0.008; its result will be used"
     ]
     (damage,) = board.hear(Damaged(tmp_path / "x.json", "cut off"))

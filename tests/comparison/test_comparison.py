@@ -122,9 +122,9 @@ def test_one_name_twice_is_refused():
 
 def test_seeds_are_paired_over_methods_and_apart_from_those_that_chose_a_rate():
     full, lora, said = spec("lora,said").contenders
-    at = [CompareTrial(c, c.middle, 1e-3, 0).spec(spec("lora,said")).seeds for c in (full, lora, said)]
+    at = [CompareTrial(c, c.middle, 1e-3, 0).trial_spec(spec("lora,said")).seeds for c in (full, lora, said)]
     assert len({s.data_order for s in at}) == len({s.initialisation for s in at}) == 1
-    pilot = CompareTrial(lora, 8, 1e-3, 0, "rate").spec(spec("lora,said")).seeds
+    pilot = CompareTrial(lora, 8, 1e-3, 0, "rate").trial_spec(spec("lora,said")).seeds
     assert pilot.data_order != at[1].data_order
 
 

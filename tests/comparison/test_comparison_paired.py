@@ -121,7 +121,7 @@ def test_a_comparison_keeps_the_seeds_of_its_scores_and_every_gap(tmp_path) -> N
     from intrinsic.comparison.planned import CompareTrial
 
     asked = spec("lora:r=1:lr=1e-3,probe:lr=4e-3")
-    first = CompareTrial(asked.contenders[0], None, 5e-4, 0).spec(asked).seeds.data_order
+    first = CompareTrial(asked.contenders[0], None, 5e-4, 0).trial_spec(asked).seeds.data_order
     full, lora, probe = compare(asked, tmp_path, runner=loses, profiler=profiler).result.rows
     assert (full.seeds, lora.seeds, probe.seeds) == ((0, 1), (1,), (0, 1))
     assert len(lora.scores) == 1

@@ -12,7 +12,9 @@ from intrinsic.comparison.planned import CompareTrial
 from intrinsic.spec import TrialSpec
 
 ASKED = spec("lora:r=8:lr=1e-3,2e-3,4e-3")
-PILOTS = [CompareTrial(ASKED.contenders[1], 8, 1e-3, seed, "rate").spec(ASKED).seeds.data_order for seed in (0, 1)]
+PILOTS = [
+    CompareTrial(ASKED.contenders[1], 8, 1e-3, seed, "rate").trial_spec(ASKED).seeds.data_order for seed in (0, 1)
+]
 
 
 def chosen(

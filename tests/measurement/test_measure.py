@@ -162,20 +162,20 @@ def test_every_source_of_chance_has_its_own_stream():
             range(3),
         )
     ]
-    seeds = [plan.spec(asked).seeds for plan in plans]
+    seeds = [plan.trial_spec(asked).seeds for plan in plans]
     drawn = [s.initialisation for s in seeds] + [s.data_order for s in seeds]
     drawn += [s.projection for s, plan in zip(seeds, plans, strict=True) if plan.d is not None]
     assert len(set(drawn)) == len(drawn)
     assert all(s.projection == 0 for s, plan in zip(seeds, plans, strict=True) if plan.d is None)
     # only the rate differs between the trials of one choice
-    left, right = (MeasureTrial("subspace-rate", 0, rate, 64).spec(asked) for rate in (1e-3, 2e-3))
+    left, right = (MeasureTrial("subspace-rate", 0, rate, 64).trial_spec(asked) for rate in (1e-3, 2e-3))
     assert left.seeds == right.seeds
     assert left.id != right.id
 
 
 def test_the_trials_carry_the_measurements_settings():
     asked = spec(projection="hashed", structure_aware=False, lambdas="tensor", head="free", parameters="no-embeddings")
-    trial = MeasureTrial("search", 0, 0.125, 16).spec(asked)
+    trial = MeasureTrial("search", 0, 0.125, 16).trial_spec(asked)
     assert (trial.task, trial.model) == (asked.task, asked.model)
     assert trial.optim == asked.optim.model_copy(update={"learning_rate": 0.125})
     method = trial.method.model_dump()
@@ -188,7 +188,7 @@ def test_the_trials_carry_the_measurements_settings():
         "head": "free",
         "parameters": "no-embeddings",
     }
-    assert MeasureTrial("baseline", 0, 0.125).spec(asked).method.name == "full"
+    assert MeasureTrial("baseline", 0, 0.125).trial_spec(asked).method.name == "full"
 
 
 def test_no_score_that_chose_a_rate_is_used_again(tmp_path):
@@ -213,8 +213,8 @@ def told(tmp_path, runner=synthetic.run, **changes):
 def test_every_trial_is_told_with_its_plan(tmp_path):
     asked, result, news = told(tmp_path)
     ended = [item for item in news if isinstance(item, TrialEvent) and isinstance(item.event, Finished)]
-    assert [item.asked.spec(asked).id for item in ended] == [item.event.result.run.trial_id for item in ended]
-    assert [item.asked.spec(asked).id for item in ended] == [row.trial_id for row in result.trials]
+    assert [item.asked.trial_spec(asked).id for item in ended] == [item.event.result.run.trial_id for item in ended]
+    assert [item.asked.trial_spec(asked).id for item in ended] == [row.trial_id for row in result.trials]
     for item in ended:
         assert (item.asked.purpose == "guard") == (item.asked.rate_factor != 1.0)
         score = item.event.result.train.score
@@ -227,7 +227,7 @@ def test_every_trial_is_told_with_its_plan(tmp_path):
 def test_a_guard_draws_from_the_searchs_seeds():
     asked = spec()
     guard, own = (MeasureTrial(role, 3, 1e-3, 64) for role in ("guard", "search"))
-    assert guard.spec(asked) == own.spec(asked)
+    assert guard.trial_spec(asked) == own.trial_spec(asked)
 
 
 def test_the_target_is_told_once_between_baseline_and_subspaces(tmp_path):

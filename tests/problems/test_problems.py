@@ -113,9 +113,7 @@ def test_one_class_alone_teaches_nothing() -> None:
 
 def test_what_cannot_be_bounded_is_refused_by_name() -> None:
     CLASSIFICATION.check_countable("mnist", "a bound")
-    with pytest.raises(
-        SpecError, match="a certificate is on the share of wrong answers, and task 'stsb' asks"
-    ):
+    with pytest.raises(SpecError, match="a certificate is on the share of wrong answers, and task 'stsb' asks"):
         REGRESSION.check_countable("stsb", "a certificate")
 
 

@@ -118,9 +118,7 @@ def smallest(result: CompareResult) -> Table:
     methods = {contender.label: contender.method.name for contender in result.run.spec.contenders}
     searched = [(short[found.label], *_smallest_cells(found, methods[found.label])) for found in result.result.smallest]
     miss = "stays below" if result.result.higher_is_better else "stays above"
-    others = [
-        (short[row.label], *_one_size_cells(row, "reaches it" if reached else miss)) for row, reached in one_size(result)
-    ]
+    others = [(short[r.label], *_one_size_cells(r, "reaches it" if ok else miss)) for r, ok in one_size(result)]
     return header, [*searched, *others]
 
 
@@ -160,15 +158,9 @@ def facts(result: CompareResult) -> list[tuple[str, str]]:
     rows.append(("score", "mean over n seeds" + " ± their standard deviation" * spread))
     half = f"; ±: half its {100 * LEVEL:g} % interval, the spread pooled over all methods"
     rows.append(("memory", "most that is held in training, weights and the optimiser's state among it"))
-    told = [
-        (
-            "against full",
-            AGAINST
-            + half * any(found and found.half is not None for found in against_full(result))
-            + "; less is better" * (not outcome.higher_is_better),
-        ),
-        ("gap", GAP + "; ± likewise" * any(found and found.half is not None for found in gaps(result))),
-    ]
+    known = [any(found and found.half is not None for found in some) for some in (against_full(result), gaps(result))]
+    less = "; less is better" * (not outcome.higher_is_better)
+    told = [("against full", AGAINST + half * known[0] + less), ("gap", GAP + "; ± likewise" * known[1])]
     return [*rows, *told, ("cost", words.cost(outcome.cost))]
 
 
@@ -301,7 +293,7 @@ def _csv(result: CompareResult, header: Sequence[str], rows: Sequence[Sequence[o
     """The text of a file; where lower scores are better, a last column `better` says so in every row."""
     out = io.StringIO()
     lower = not result.result.higher_is_better
-    csv.writer(out, lineterminator="\n").writerows(
-        [[*header, *["better"] * lower], *([*row, *["lower"] * lower] for row in rows)]
-    )
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*header, *["better"] * lower])
+    writer.writerows([*row, *["lower"] * lower] for row in rows)
     return out.getvalue()
