@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -292,6 +293,17 @@ class OptimSpec(Frozen):
         if self.policy == "best" and self.eval_every is None:
             raise ValueError("policy 'best' needs eval_every: how many steps lie between two evaluations")
         return self
+
+    def steps_per_epoch(self, count: int) -> int:
+        """The number of optimiser steps in an epoch over `count` examples; the last step may see fewer."""
+        return math.ceil(count / (self.batch_size * self.accumulate))
+
+    def total_steps(self, count: int) -> int:
+        """The number of optimiser steps of a whole run; a fractional number of epochs is rounded up to a whole step."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None  # the validator sees to it
+        return max(1, math.ceil(self.epochs * self.steps_per_epoch(count) - 1e-9))
 
 
 class SeedSpec(Frozen):

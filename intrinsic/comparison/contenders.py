@@ -1,4 +1,4 @@
-"""The methods of a comparison, read from how a user writes them (:mod:`intrinsic.comparison.words`). No torch here."""
+"""The methods of a comparison, as a user writes them (:mod:`intrinsic.comparison.writing`). No torch here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from intrinsic.comparison.words import BUDGETS, OF, QUOTED, RATES, Words, no_method, split
+from intrinsic.comparison.writing import BUDGETS, OF, QUOTED, RATES, WrittenMethod, no_method, split
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import FULL, METHODS, check_under_subspace, options_of
 from intrinsic.methods.catalogue import known
@@ -41,9 +41,9 @@ def parse_contenders(
     written = list(split(text))
     if not written:
         raise SpecError("no method to compare: name some, as in --methods lora:r=1,8,said:d=100,1000")
-    if all(words.name != FULL for words in written):
-        written.insert(0, Words(FULL))
-    made = [_contender(words, base, search, size_for) for words in written]
+    if all(one.name != FULL for one in written):
+        written.insert(0, WrittenMethod(FULL))
+    made = [_contender(one, base, search, size_for) for one in written]
     return tuple(sorted(made, key=lambda contender: contender.label != FULL))
 
 
@@ -68,81 +68,79 @@ def written(contender: Contender) -> str:
     return ":".join(parts)
 
 
-def _contender(words: Words, base: MeasureSpec, search: bool, size_for: SizeFor | None) -> Contender:
-    rates, budgets = words.rates(), words.budgets()
-    option = None if words.size is None else words.size.option
+def _contender(one: WrittenMethod, base: MeasureSpec, search: bool, size_for: SizeFor | None) -> Contender:
+    rates, budgets = one.rates(), one.budgets()
+    option = None if one.size is None else one.size.option
     if budgets and size_for is None:
-        raise SpecError(
-            f"{words.written}: {BUDGETS} stands for sizes, which only compare looks for: name {option} here"
-        )
-    sizes = _sizes(words, search)
+        raise SpecError(f"{one.written}: {BUDGETS} stands for sizes, which only compare looks for: name {option} here")
+    sizes = _sizes(one, search)
     made = Contender(
-        label=words.label,
-        method=_method(words, base),
+        label=one.label,
+        method=_method(one, base),
         size=option,
         sizes=sizes,
-        rates=rates or words.method.rates_for(base),
+        rates=rates or one.method.rates_for(base),
     )
     if budgets and size_for is not None:
         sizes = tuple(sorted({size_for(made, budget) for budget in budgets}))
     return made.model_copy(update={"sizes": sizes, "method": made.at(sizes[0] if sizes else None)})
 
 
-def _sizes(words: Words, search: bool) -> tuple[int, ...]:
+def _sizes(one: WrittenMethod, search: bool) -> tuple[int, ...]:
     """The sizes that were written, or else those of the method."""
-    size, keys = words.size, words.size_keys()
-    _check_size_keys(words, keys)
-    given = [value for key in keys for value in words.settings[key]]
+    size, keys = one.size, one.size_keys()
+    _check_size_keys(one, keys)
+    given = [value for key in keys for value in one.settings[key]]
     if size is None:
         if given:
-            raise SpecError(f"{words.written} has one size only, got {','.join(given)}: leave it out")
+            raise SpecError(f"{one.written} has one size only, got {','.join(given)}: leave it out")
         return ()
     if not given:
-        return size.grid if search else words.method.sizes()
+        return size.grid if search else one.method.sizes()
     numbers = {int(value) if value.isdecimal() else 0 for value in given}
     if not 1 <= min(numbers) <= max(numbers) <= LARGEST:
         nor = no_method(given[1:])
         raise SpecError(
-            f"{words.written}: {size.option} must be whole numbers from 1 to {LARGEST}, got {','.join(given)}{nor}"
+            f"{one.written}: {size.option} must be whole numbers from 1 to {LARGEST}, got {','.join(given)}{nor}"
         )
     return tuple(sorted(numbers))
 
 
-def _check_size_keys(words: Words, keys: list[str]) -> None:
+def _check_size_keys(one: WrittenMethod, keys: list[str]) -> None:
     """Raise SpecError for another method's letter, and for a size that is named in two ways."""
-    size, inner = words.size, words.settings.get(OF)
+    size, inner = one.size, one.settings.get(OF)
     if size is None:
         return
     own = (size.option, size.letter, "size")
     foreign = [key for key in keys if key not in own]
     if foreign and not inner:
         raise SpecError(
-            f"{words.written}: {foreign[0]} is not its size, which is {size.option}: write {size.letter}=..; "
+            f"{one.written}: {foreign[0]} is not its size, which is {size.option}: write {size.letter}=..; "
             "options go by their whole names"
         )
     if len(keys) > 1:
         more = f", and {inner[0]}'s own by its whole name, as in rank=2" if inner else ""
-        raise SpecError(f"{words.written}: each of {', '.join(keys)} names the size {size.option}: give it once{more}")
+        raise SpecError(f"{one.written}: each of {', '.join(keys)} names the size {size.option}: give it once{more}")
 
 
-def _method(words: Words, base: MeasureSpec) -> MethodSpec:
+def _method(one: WrittenMethod, base: MeasureSpec) -> MethodSpec:
     """The method with its options checked; a subspace at d = 1, to be replaced by its sizes."""
-    taken = {RATES, BUDGETS, *words.size_keys()}
-    subspace = words.size is not None and words.size.option == "subspace_dim"
-    of = words.settings.get(OF, [None])[0] if subspace else None
-    kind = (known(of) if of else words.method).options
-    left = {k: v for k, v in words.settings.items() if k not in taken and not (subspace and k == OF)}
+    taken = {RATES, BUDGETS, *one.size_keys()}
+    subspace = one.size is not None and one.size.option == "subspace_dim"
+    of = one.settings.get(OF, [None])[0] if subspace else None
+    kind = (known(of) if of else one.method).options
+    left = {k: v for k, v in one.settings.items() if k not in taken and not (subspace and k == OF)}
     given = {key: _value(key, values, kind) for key, values in left.items()}
     if not subspace:
-        made = MethodSpec(name=words.name, options=_options({**words.meant, **given}))
+        made = MethodSpec(name=one.name, options=_options({**one.meant, **given}))
         options_of(made)
         return made
     if of:
         check_under_subspace(of)
         options_of(MethodSpec(name=of, options=_options(given)))
     shared = {name: getattr(base, name) for name in SubspaceKind.model_fields}
-    chosen = SubspaceKind.model_validate({**shared, **words.meant})
-    return MethodSpec(name=words.name, subspace=chosen.at(1), of=of, options=_options(given))
+    chosen = SubspaceKind.model_validate({**shared, **one.meant})
+    return MethodSpec(name=one.name, subspace=chosen.at(1), of=of, options=_options(given))
 
 
 def _options(given: dict[str, Any]) -> Any:

@@ -22,7 +22,7 @@ class CompareEstimate:
 
 def estimate(spec: CompareSpec) -> CompareEstimate:
     """The cost of compare(spec) without any stored result, found without training or loading anything."""
-    pilots = sum(len(c.rates) if len(c.rates) > 1 else 0 for c in spec.contenders)
+    pilots = sum(n for c in spec.contenders if (n := len(set(c.rates))) > 1)
     fixed = [c for c in spec.contenders if spec.at is None or c.size is None]
     scores = spec.base.search.seeds * sum(len(c.sizes) or 1 for c in fixed)
     return CompareEstimate(pilots + scores, len(spec.contenders) - len(fixed))

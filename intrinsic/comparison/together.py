@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from intrinsic.measurement.trials import Asked, Asker, Trials
+from intrinsic.measurement.events import Asked
+from intrinsic.measurement.trials import Asker, Trials
 from intrinsic.records import TrialResult, TrialTrain
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from intrinsic.measurement.rates import EXTENSIONS
 from intrinsic.search import dimensions
 from intrinsic.spec import MeasureSpec, digest
 from intrinsic.store import Store
-from intrinsic.store.index import Summary
+from intrinsic.store.index import Summary, optim_scope
 
 Range = tuple[float, float]
 """A lower and an upper limit, both inclusive."""
@@ -82,21 +82,20 @@ def _known(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None) -> list
     if output_dir is None or not os.path.isdir(output_dir):
         return []
     scope = digest(spec.task.model_dump(mode="json"))
+    model = digest(spec.model.model_dump(mode="json"))
     with Store(output_dir, read_only=True) as store:
         lines = store.summaries()
-    return [x for x in lines if x.data_scope == scope and x.model == spec.model.name and x.status == "ok"]
+    return [x for x in lines if x.data_scope == scope and x.model_scope == model and x.status == "ok"]
 
 
 def _steps(spec: MeasureSpec, known: list[Summary]) -> int | None:
     """The number of optimiser steps of one trial; None if it is not known."""
-    optim = spec.optim
-    if optim.steps is not None:
-        return optim.steps
-    if known:
-        return round(median(line.steps for line in known))
-    if spec.task.limit is None or optim.epochs is None:
-        return None
-    return math.ceil(optim.epochs * math.ceil(spec.task.limit / (optim.batch_size * optim.accumulate)))
+    if spec.optim.steps is not None:
+        return spec.optim.steps
+    alike = [line.steps for line in known if line.optim_scope == optim_scope(spec.optim)]
+    if alike:
+        return round(median(alike))
+    return None if spec.task.limit is None else spec.optim.total_steps(spec.task.limit)
 
 
 def _per_step(known: list[Summary], method: str) -> float | None:

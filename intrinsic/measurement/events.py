@@ -5,7 +5,7 @@ Scores are in the metric's own unit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,7 +13,7 @@ from intrinsic.executor import Damaged, Finished, Progress, Reused, Started, Wai
 from intrinsic.measurement.planned import MeasureTrial
 from intrinsic.records import Baseline
 
-Asked = TypeVar("Asked")
+Asked = TypeVar("Asked", bound=Hashable)
 """The type that describes a requested trial: MeasureTrial or CompareTrial."""
 
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Generic, TypeVar, final
+from typing import Generic, final
 
 from intrinsic.errors import IntrinsicError
 from intrinsic.executor import Damaged, Event, Finished, Reused, run_trials
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.base import Executor, make_executor
-from intrinsic.measurement.events import TrialEvent
+from intrinsic.measurement.events import Asked, TrialEvent
 from intrinsic.measurement.scores import answer
 from intrinsic.records import Cost, Meta, TrialResult, TrialTrain
 from intrinsic.spec import TrialSpec
 from intrinsic.store import Store
-
-Asked = TypeVar("Asked", bound=Hashable)
-"""The type that describes a requested trial: MeasureTrial or CompareTrial."""
 
 
 class Asker(ABC, Generic[Asked]):

@@ -223,7 +223,10 @@ def known(name: str) -> Method:
 
 
 def aliases() -> dict[str, tuple[str, Mapping[str, object]]]:
-    """The aliases, each with the name of its method and the settings it stands for."""
+    """The aliases, each with its method's name and the settings it stands for; names of methods are left out.
+
+    An alias that several methods claim belongs to the first of them.
+    """
     found: dict[str, tuple[str, Mapping[str, object]]] = {}
     for name, method in METHODS.offered()[0].items():
         for alias, settings in method.aliases.items():

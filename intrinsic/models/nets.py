@@ -28,7 +28,7 @@ from intrinsic.problems import Problem
 from intrinsic.spec import Inputs, ModelSpec
 
 Shape = tuple[int, int, int]
-"""(channels, height, width) of an image."""
+"""Shape (channels, height, width) of an image."""
 HIDDEN = 200
 """Width of mlp's hidden layers."""
 LENET_SIDE = 16

@@ -173,10 +173,10 @@ METRICS: Registry[Metric] = Registry(
 
 
 def range_of(name: str | None) -> tuple[float, float]:
-    """Lowest and highest value of a metric; (-inf, inf) for None, and for a metric of a record not installed here."""
+    """Lowest and highest value of a metric; (-inf, inf) for None, and for a metric of a record not usable here."""
     try:
         return METRICS[name].range if name is not None and name in METRICS else (-inf, inf)
-    except SpecError:  # a package that is broken by now
+    except SpecError:  # the package that brings it has become unusable
         return (-inf, inf)
 
 

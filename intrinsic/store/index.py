@@ -17,9 +17,9 @@ from pathlib import Path
 from weakref import finalize
 
 from intrinsic.records import TrialResult
-from intrinsic.spec import digest
+from intrinsic.spec import OptimSpec, digest
 
-LAYOUT = 1
+LAYOUT = 2
 """Number of the table's layout, kept in SQLite's user_version; another number means: rebuild."""
 BUSY_SECONDS = 10.0
 """Seconds that one process waits for another one's write."""
@@ -46,6 +46,10 @@ class Summary:
     """Hash of the data that the trial asked for; where it is the same, `data_hash` must be the same."""
     data_hash: str | None
     """Hash of the data that it got; None if it ended before."""
+    model_scope: str
+    """Hash of the model that the trial asked for, with its layers, revision and pooling."""
+    optim_scope: str
+    """Hash of the optimiser's settings but the learning rate: where it is the same, so is the number of steps."""
     weights_scope: str
     """Hash of the theta_0 that the trial asked for; where it is the same, `weights_hash` must be the same."""
     weights_hash: str | None
@@ -56,6 +60,11 @@ COLUMNS = tuple(field.name for field in fields(Summary))
 """Columns of the table, but for those of the file's stamp."""
 CREATE = f"CREATE TABLE trials (mtime_ns, size, {', '.join(COLUMNS)}, PRIMARY KEY (trial_id))"
 INSERT = f"INSERT OR REPLACE INTO trials VALUES ({', '.join('?' * (2 + len(COLUMNS)))})"
+
+
+def optim_scope(optim: OptimSpec) -> str:
+    """The hash of the optimiser's settings without the learning rate, which trials of one run try several of."""
+    return digest(optim.model_dump(mode="json", exclude={"learning_rate"}))
 
 
 def summarise(result: TrialResult) -> Summary:
@@ -75,6 +84,8 @@ def summarise(result: TrialResult) -> Summary:
         seconds=result.run.seconds,
         data_scope=digest(task),
         data_hash=result.meta.hashes.get("data"),
+        model_scope=digest(model),
+        optim_scope=optim_scope(spec.optim),
         # A reference net's theta_0 is drawn from the initialisation seed: another seed, another theta_0.
         weights_scope=digest([task, model, spec.seeds.initialisation]),
         weights_hash=result.meta.hashes.get("weights"),

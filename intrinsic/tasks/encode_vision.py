@@ -47,7 +47,7 @@ class Process:
     mode: str
     """Mode of torch's interpolation."""
     crop: tuple[int, int] | None
-    """(height, width) of the centre crop; None: no crop."""
+    """Size (height, width) of the centre crop; None: no crop."""
     factor: float
     """Factor of the rescaling; 1: none."""
     mean: tuple[float, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -54,24 +53,11 @@ def epoch_order(data_seed: int, epoch: int, count: int) -> Indices:
     return shuffled(count, derive(data_seed, "order", epoch))
 
 
-def steps_per_epoch(optim: OptimSpec, count: int) -> int:
-    """Number of optimiser steps in an epoch over `count` examples; the last one may see fewer examples."""
-    return math.ceil(count / (optim.batch_size * optim.accumulate))
-
-
-def total_steps(optim: OptimSpec, count: int) -> int:
-    """Number of optimiser steps of the whole run; a fractional number of epochs is rounded up to a whole step."""
-    if optim.steps is not None:
-        return optim.steps
-    assert optim.epochs is not None  # OptimSpec has exactly one of the two
-    return max(1, math.ceil(optim.epochs * steps_per_epoch(optim, count) - 1e-9))
-
-
 def step_indices(optim: OptimSpec, data_seed: int, count: int) -> Iterator[Indices]:
     """The positions of each step's examples, up to batch_size * accumulate; no step straddles two epochs."""
-    size, per_epoch = optim.batch_size * optim.accumulate, steps_per_epoch(optim, count)
+    size, per_epoch = optim.batch_size * optim.accumulate, optim.steps_per_epoch(count)
     order = np.empty(0, dtype=np.int64)
-    for step in range(total_steps(optim, count)):
+    for step in range(optim.total_steps(count)):
         epoch, position = divmod(step, per_epoch)
         if position == 0:
             order = epoch_order(data_seed, epoch, count)
@@ -93,7 +79,7 @@ class TrainBatches:
         self.count = length(dataset)
         if self.count == 0:
             raise DataError("the training split is empty; there is nothing to train on")
-        self.total = total_steps(optim, self.count)
+        self.total = optim.total_steps(self.count)
         self._dataset, self._collate, self._share = dataset, collate, share
         self._optim, self._data_seed = optim, data_seed
 

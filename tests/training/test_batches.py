@@ -6,7 +6,7 @@ import pytest
 from toy import ToyTask
 
 from intrinsic.spec import OptimSpec
-from intrinsic.training.batches import Share, TrainBatches, by_length, epoch_order, step_indices, total_steps
+from intrinsic.training.batches import Share, TrainBatches, by_length, epoch_order, step_indices
 
 
 def test_every_epoch_sees_every_example_once_in_another_order() -> None:
@@ -18,12 +18,12 @@ def test_every_epoch_sees_every_example_once_in_another_order() -> None:
 
 def test_steps_do_not_straddle_epochs_and_fractions_of_epochs_round_up() -> None:
     optim = OptimSpec(epochs=1.5, batch_size=8, accumulate=2)
-    assert total_steps(optim, 50) == 6
+    assert optim.total_steps(50) == 6
     sizes = [len(indices) for indices in step_indices(optim, 0, 50)]
     assert sizes == [16, 16, 16, 2, 16, 16]
-    assert total_steps(OptimSpec(epochs=3, batch_size=10), 30) == 9
-    assert total_steps(OptimSpec(epochs=0.01), 64) == 1
-    assert total_steps(OptimSpec(steps=7), 64) == 7
+    assert OptimSpec(epochs=3, batch_size=10).total_steps(30) == 9
+    assert OptimSpec(epochs=0.01).total_steps(64) == 1
+    assert OptimSpec(steps=7).total_steps(64) == 7
 
 
 def test_processes_divide_a_step_among_them() -> None:

@@ -20,7 +20,7 @@ RATES, BUDGETS, OF = "lr", "params", "of"
 
 
 @dataclass
-class Words:
+class WrittenMethod:
     """A method as it was written: its name or an alias, and its settings, each a list of words."""
 
     written: str
@@ -97,12 +97,12 @@ def letters() -> set[str]:
     return {method.size.letter for method in METHODS.offered()[0].values() if method.size is not None}
 
 
-def split(text: str) -> Iterator[Words]:
+def split(text: str) -> Iterator[WrittenMethod]:
     """The methods of a text, in order; a word that is no method's name continues the setting, or the method, before it.
 
     Raises UnknownName for a word that is neither, SpecError for a double quote without a second one.
     """
-    found: list[Words] = []
+    found: list[WrittenMethod] = []
     key = ""
     if QUOTED.sub("", text).count('"'):
         raise SpecError(f"a double quote in the methods has no second one: {text!r}")
@@ -111,7 +111,7 @@ def split(text: str) -> Iterator[Words]:
         head, *rest = parts = [part for part in PART.findall(word) if part] or [word]
         if head in names or not found:
             check_name(head)
-            found.append(Words(head))
+            found.append(WrittenMethod(head))
             key, parts = "", rest
         for part in parts:
             name, equals, value = part.partition("=")
