@@ -30,9 +30,10 @@ from transformers import (
 )
 
 from intrinsic.models import load_model
-from intrinsic.models.loaded import LoadedModel, has_prefix
+from intrinsic.models.loaded import LoadedModel
 from intrinsic.models.quiet import quiet
 from intrinsic.spec import ModelSpec
+from intrinsic.subspace.layout import is_under
 
 TEXT_OF_ALL_WORDS = "a good bad film story very not the plot was is it cat dog runs slowly"
 WORDS = TEXT_OF_ALL_WORDS.split()
@@ -186,7 +187,7 @@ def split(loaded: LoadedModel) -> tuple[dict[str, torch.Tensor], dict[str, torch
     """The parameters of the head, and those of the backbone."""
     head, backbone = {}, {}
     for name, parameter in loaded.model.named_parameters():
-        (head if has_prefix(name, loaded.head_names) else backbone)[name] = parameter.detach()
+        (head if is_under(name, loaded.head_names) else backbone)[name] = parameter.detach()
     return head, backbone
 
 

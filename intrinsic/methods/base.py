@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from intrinsic.errors import SpecError
 from intrinsic.seeds import derive
 from intrinsic.spec import SeedSpec
+from intrinsic.subspace.layout import is_under
 
 Batch = Mapping[str, Tensor]
 """One batch: tensors by the names of the model's inputs."""
@@ -162,11 +163,6 @@ class Trainable(ABC):
 def folder_bytes(folder: str | Path) -> int:
     """Total size of all files below a folder, in bytes."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
-
-
-def is_under(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether a parameter's dotted name equals one of the prefixes or lies under it."""
-    return any(name == p or name.startswith(p + ".") for p in (q.rstrip(".") for q in prefixes))
 
 
 def head_size(parameters: Iterable[tuple[str, nn.Parameter]], loaded: Pretrained) -> int:

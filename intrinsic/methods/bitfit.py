@@ -6,11 +6,12 @@ from torch import nn
 
 from intrinsic.errors import SpecError
 from intrinsic.methods.architecture import Block, blocks_of
-from intrinsic.methods.base import Pretrained, is_under
+from intrinsic.methods.base import Pretrained
 from intrinsic.methods.options import BitFitOptions
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.subspace.layout import is_under
 
 
 def attach(loaded: Pretrained, spec: MethodSpec, options: BitFitOptions, seeds: SeedSpec) -> PartialFineTuning:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.methods import saved
-from intrinsic.methods.base import Pretrained, Trainable, head_size, is_under, require_some
+from intrinsic.methods.base import Pretrained, Trainable, head_size, require_some
 from intrinsic.methods.saved import Identity
 from intrinsic.subspace.artefact import Fingerprint
+from intrinsic.subspace.layout import is_under
 
 
 def _nothing() -> None:

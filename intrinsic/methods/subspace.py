@@ -13,12 +13,12 @@ from intrinsic.errors import ArtefactError, ModelError
 from intrinsic.methods import attach as attach_method
 from intrinsic.methods import check_fit as check_method
 from intrinsic.methods import check_under_subspace
-from intrinsic.methods.base import Batch, Forward, Pretrained, Trainable, head_size, is_under
+from intrinsic.methods.base import Batch, Forward, Pretrained, Trainable, head_size
 from intrinsic.methods.options import NoOptions
 from intrinsic.spec import MethodSpec, SeedSpec, SubspaceForm, SubspaceSettings
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import Settings, read_header
-from intrinsic.subspace.layout import choose, layers_of, tensors_of
+from intrinsic.subspace.layout import choose, is_under, layers_of, tensors_of
 
 
 @final

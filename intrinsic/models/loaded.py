@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from intrinsic.subspace.layout import is_under
 
 LOOSE_EMBEDDINGS = ("cls_token", "position_embeddings", "distillation_token", "mask_token")
 """Names of embeddings that vision transformers hold as bare parameters and not in an nn.Embedding."""
@@ -45,7 +46,7 @@ def hash_weights(model: nn.Module, without: tuple[str, ...] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if not has_prefix(name, without):
+        if not is_under(name, without):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(_bytes(tensor))
     return digest.hexdigest()
@@ -54,11 +55,6 @@ def hash_weights(model: nn.Module, without: tuple[str, ...] = ()) -> str:
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
-
-
-def has_prefix(name: str, prefixes: Iterable[str]) -> bool:
-    """Whether a dotted name equals one of the prefixes or lies under it."""
-    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
 def embedding_names(model: nn.Module) -> tuple[str, ...]:

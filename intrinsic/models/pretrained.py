@@ -23,12 +23,13 @@ from intrinsic.errors import ModelError
 from intrinsic.models.folder import asks_for_mean, check_folder, one_line, read_json, weight_files
 from intrinsic.models.hub import locate
 from intrinsic.models.layers import depth, truncate
-from intrinsic.models.loaded import LoadedModel, count, embedding_names, has_prefix, hash_weights
+from intrinsic.models.loaded import LoadedModel, count, embedding_names, hash_weights
 from intrinsic.models.pooling import MeanPooled
 from intrinsic.models.preprocessor import fit_preprocessor, load_preprocessor
 from intrinsic.models.quiet import built, quiet, seeded
 from intrinsic.problems import Problem
 from intrinsic.spec import Inputs, ModelSpec
+from intrinsic.subspace.layout import is_under
 
 POOLER = "pooler"
 """Name of the module that checkpoints may lack: it is then part of the fresh head."""
@@ -137,7 +138,7 @@ def _own_model(plan: _Settled) -> tuple[nn.Module, tuple[str, ...]]:
     backbone, fresh = _backbone(plan, type(own), uses_pooler)
     setattr(shell, prefix, backbone)
     shell.config = backbone.config
-    heads = {name.split(".")[0] for name, _ in shell.named_parameters() if not has_prefix(name, (prefix,))}
+    heads = {name.split(".")[0] for name, _ in shell.named_parameters() if not is_under(name, (prefix,))}
     return cast(nn.Module, shell), tuple(sorted(heads | {f"{prefix}.{name}" for name in fresh}))
 
 
@@ -165,7 +166,7 @@ def _backbone(plan: _Settled, cls: Any, uses_pooler: bool) -> tuple[PreTrainedMo
         report["missing_keys"] = {key for key in report["missing_keys"] if not key.startswith("decoder.")}
     if not uses_pooler and getattr(backbone, POOLER, None) is not None:
         backbone.pooler = None
-    fresh = {key for key in report["missing_keys"] if has_prefix(key, (POOLER,))}
+    fresh = {key for key in report["missing_keys"] if is_under(key, (POOLER,))}
     _check_shapes(plan.folder, sorted(report["mismatched_keys"]))
     _check_covered(plan.folder, sorted(set(report["missing_keys"]) - fresh))
     if plan.weights:

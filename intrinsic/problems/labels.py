@@ -75,9 +75,13 @@ def class_names(values: Sequence[Any], where: str) -> tuple[str, ...]:
     if any(_is_number(text) and not _is_integer(text) for text in found) and all(map(_is_number, found)):
         real = min(text for text in found if not _is_integer(text))
         raise DataError(f"{where}: the labels are real numbers, such as {real!r}; use --regression for them")
+    if not found:
+        raise DataError(f"{where}: there are no labels; expected at least two classes")
     if len(found) < 2:
         raise DataError(f"{where}: all {len(values)} labels are {found.pop()!r}; expected at least two classes")
-    return tuple(sorted(found, key=int if all(map(_is_integer, found)) else str))
+    if all(map(_is_integer, found)):
+        return tuple(sorted(found, key=lambda text: (int(text), text)))  # "1" and "01" are two classes
+    return tuple(sorted(found))
 
 
 def label_text(value: Any, where: str, row: int) -> str:

@@ -6,7 +6,7 @@ list them: the same weights give the same layout under every version of the mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
@@ -113,11 +113,12 @@ def _role(held: HeldTensor, selected: Callable[[str], bool], head: Head, head_na
 
 def in_head(held: HeldTensor, head_names: Sequence[str]) -> bool:
     """Whether it is a parameter and every name of it is, or lies below, one of the prefixes."""
-    return held.is_parameter and all(any(_below(a, p) for p in head_names) for a in held.aliases)
+    return held.is_parameter and all(is_under(a, head_names) for a in held.aliases)
 
 
-def _below(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(prefix if prefix.endswith(".") else f"{prefix}.")
+def is_under(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted name equals one of the prefixes or lies under it; a prefix may end in a dot."""
+    return any(name == p or name.startswith(f"{p}.") for p in (prefix.rstrip(".") for prefix in prefixes))
 
 
 def _selector(selection: Selection) -> Callable[[str], bool]:
@@ -135,7 +136,7 @@ def _check_matches(tensors: dict[str, HeldTensor], selection: Selection, head_na
             raise SpecError(f"{what} must be a list of strings, got the string {given!r}; write [{given!r}]")
     names = [alias for held in tensors.values() if held.is_parameter for alias in held.aliases]
     for prefix in head_names:
-        if not any(_below(name, prefix) for name in names):
+        if not any(is_under(name, (prefix,)) for name in names):
             raise SpecError(f"head name {prefix!r} is the prefix of no parameter; there are {_some(names)}")
     if selection is None or callable(selection):
         return

@@ -18,9 +18,10 @@ from toy import SPECS, WIDTH, Net, ToyTask, loaded, one_thread, subspace, with_m
 
 from intrinsic.errors import ArtefactError, SpecError, UnknownName
 from intrinsic.methods import METHODS, attach, check_fit
-from intrinsic.methods.base import Trainable, folder_bytes, is_under
+from intrinsic.methods.base import Trainable, folder_bytes
 from intrinsic.spec import MethodSpec, OptimSpec, SeedSpec, TrialSpec
 from intrinsic.subspace import Subspace
+from intrinsic.subspace.layout import is_under
 from intrinsic.training import fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")

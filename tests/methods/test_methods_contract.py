@@ -15,9 +15,10 @@ from toy import Loaded
 
 from intrinsic.errors import ArtefactError
 from intrinsic.methods import METHODS, attach, reload
-from intrinsic.methods.base import Trainable, is_under
+from intrinsic.methods.base import Trainable
 from intrinsic.models.quiet import quiet
 from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.subspace.layout import is_under
 
 SEEDS = SeedSpec(projection=4, initialisation=5)
 

@@ -17,9 +17,9 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from intrinsic.errors import ModelError, SpecError
 from intrinsic.models import load_model
-from intrinsic.models.loaded import has_prefix
 from intrinsic.models.quiet import quiet
 from intrinsic.spec import ModelSpec
+from intrinsic.subspace.layout import is_under
 
 ARCHITECTURES = sorted(model_folders.TEXT)
 POOLINGS = ("cls", "mean")
@@ -35,7 +35,7 @@ def test_the_seed_moves_the_head_and_nothing_else(folders: dict[str, Path], name
     moved = [key for key in head if not torch.equal(head[key], head_other[key])]
     assert {key for key in head if key.endswith("weight") and head[key].ndim == 2} <= set(moved)
     assert one.weights_sha256 == other.weights_sha256
-    assert all(any(has_prefix(key, (prefix,)) for key in head) for prefix in one.head_names)
+    assert all(any(is_under(key, (prefix,)) for key in head) for prefix in one.head_names)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
