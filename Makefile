@@ -18,16 +18,16 @@ help:
 measure: $(VENV)/.offline
 	$(BIN)/intrinsic measure $(MEASURE_ARGS)
 
-test: $(VENV)/.offline $(VENV)/.test
+test: $(VENV)/.offline $(VENV)/.test $(VENV)/.plugin
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.offline $(VENV)/.test
+test-slow: $(VENV)/.offline $(VENV)/.test $(VENV)/.plugin
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict intrinsic cli
+	$(BIN)/mypy --strict intrinsic cli tests/plugin/outsider
 	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
@@ -35,7 +35,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build *.egg-info tests/plugin/*.egg-info tests/plugin/build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "intrinsic needs Python 3.11 or newer, got " + sys.version.split()[0] + "; call make with PYTHON=python3.12, say")'
@@ -45,4 +45,9 @@ $(BIN)/python:
 $(VENV)/.%: pyproject.toml constraints.txt $(wildcard intrinsic/kernels/csrc/*.[ch]) | $(BIN)/python
 	@rm -f intrinsic/kernels/_native*.so  # were they not to compile any more, the old ones would stay
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
+
+# The package that the tests take for another's; it is built with the setuptools of the extra `test`, and asks no index.
+$(VENV)/.plugin: tests/plugin/pyproject.toml $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable tests/plugin
 	@touch $@

@@ -56,6 +56,7 @@ def reload(folder: str | Path, loaded: Pretrained) -> Trainable:
 def check_fit(loaded: Pretrained, spec: MethodSpec) -> None:
     """Raise what :func:`attach` raises for settings that do not fit the model, whose weights may be on `meta`."""
     method, options = known(spec.name), options_of(spec)
+    _function(method.home, "attach")
     if method.transformer:
         named(".architecture:blocks_of", __name__)(loaded.model, spec.name)
     if method.check is not None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from intrinsic.errors import StoreError
 from intrinsic.methods import METHODS
 from intrinsic.models import MODELS
+from intrinsic.plugins import entries_of
 from intrinsic.spec import PROJECTION_NAMES
 from intrinsic.tasks import TASKS
 
@@ -146,7 +147,7 @@ def test_help_of_measure_names_every_flag_with_its_defaults():
 def test_projection_names_are_the_projections():
     from intrinsic.projections import PROJECTIONS
 
-    assert set(PROJECTION_NAMES) == set(PROJECTIONS)
+    assert PROJECTION_NAMES.keys() | entries_of("projection").keys() == set(PROJECTIONS)
 
 
 @pytest.mark.parametrize(

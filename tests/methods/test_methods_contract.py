@@ -17,6 +17,7 @@ from intrinsic.errors import ArtefactError
 from intrinsic.methods import METHODS, attach, reload
 from intrinsic.methods.base import Trainable
 from intrinsic.models.quiet import quiet
+from intrinsic.plugins import entries_of, package_of
 from intrinsic.spec import MethodSpec, SeedSpec
 from intrinsic.subspace.layout import is_under
 
@@ -137,6 +138,12 @@ CASES |= {
     "prompt": prefix("prompt", lambda s: LENGTH * (s.embedding or D), on=TEXT),
     "prompt for images": prefix("prompt", lambda s: LENGTH * D, on=("vit",), start="random"),
 }
+if "intrinsic-outsider" in {package_of(entry) for entry in entries_of("method").values()}:  # tests/plugin
+    CASES |= {
+        "shift": case("shift", lambda s: 6 * R * s.blocks, groups=R, on=("roberta", "distilbert", "vit")),
+        "shift of norms": case("shift", kinds=("linear", "norm"), scale=0.5, on=("bert",)),
+        "centred": case("centred", lambda s: 0, on=("bert", "gpt2", "vit")),
+    }
 RUNS = [(case, name) for case, c in CASES.items() for name in c.on]
 every_run = pytest.mark.parametrize(("case", "name"), RUNS, ids=[f"{c}-{n}" for c, n in RUNS])
 
