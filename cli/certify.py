@@ -14,9 +14,8 @@ from intrinsic.certificate.spec import CertifySpec
 
 from .flags import Flag, flags_of, folder_name, layer, takes_spec_flags
 from .resolve import Form, Tree, lay_over, read_config, to_yaml
+from .running import RUN
 
-RUN = "Run"
-"""Panel of the help for the flags that are no settings."""
 PANELS: dict[str, tuple[Flag, ...]] = {
     "Task and network": (
         Flag("--task", "grid.task.name", "Task; see `intrinsic ls tasks`.", metavar="NAME"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,10 @@ from intrinsic.store.disk import check_writable
 from intrinsic.tasks import check_task
 
 from .comparison import show
-from .flags import PANELS, command_line, folder_name, layer, takes_spec_flags
+from .flags import PANELS, command_line, layer, takes_spec_flags
 from .resolve import output_dir_for, read_config, resolve, to_yaml
+from .running import RUN, Running, takes_run_flags
 
-RUN = "Run"
-"""Panel of the help for the flags that are no settings."""
 METHODS = "full,probe,bitfit,lora:r=1,8,houlsby,pfeiffer,parallel,mam,prefix,prompt,said,did"
 """The methods that are compared where none is named."""
 OTHERS = {
@@ -54,13 +52,17 @@ HEADER = f"{'method':<28} {'seed':>4} {'rate':>9} {'score':>7}  {'status':<13} {
 
 
 @takes_spec_flags(FLAGS)
+@takes_run_flags(
+    "runs/<task>-<model>-compare",
+    "settings, methods, data and model as far as lies here, print them and the number of trials",
+)
 def run(
     *,
     methods: str | None = typer.Option(
         None,
         metavar="LIST",
         help="NAME[:KEY=VALUE..], joined by commas. `r`, `d` or `l` is the size, which may have several values; "
-        f"params=N names sizes by what they train; `lr` the rates tried. [default: {METHODS}]",
+        f"params=N names sizes by what they train; `lr` the rates tried. Default: {METHODS.replace(',', ', ')}.",
         rich_help_panel=RUN,
     ),
     at: float | None = typer.Option(
@@ -69,47 +71,22 @@ def run(
         help="Search for the smallest size of each method that reaches this share of full fine-tuning's score.",
         rich_help_panel=RUN,
     ),
-    output_dir: Path | None = typer.Option(
-        None,
-        metavar="PATH",
-        help="Trials and results; default runs/<task>-<model>-compare.",
-        parser=folder_name,
-        rich_help_panel=RUN,
-    ),
-    config: Path | None = typer.Option(
-        None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN
-    ),
-    preset: str | None = typer.Option(
-        None, metavar="demo|text|vision", help="Where all other settings start.", rich_help_panel=RUN
-    ),
-    jobs: int = typer.Option(1, min=1, metavar="N", help="Trials at the same time.", rich_help_panel=RUN),
-    executor: str | None = typer.Option(
-        None, metavar="NAME", help="Where trials run; see `intrinsic ls executors`.", rich_help_panel=RUN
-    ),
-    dry_run: bool = typer.Option(
-        False,
-        "--dry-run",
-        help="Check settings, methods, data and model as far as lies here, print them and the number of trials; "
-        "run nothing.",
-        rich_help_panel=RUN,
-    ),
+    running: Running,
     **given: Any,
 ) -> None:
     """Resolve the methods, compare, report."""
-    named, at = _named(config, methods, at)
-    base, _ = resolve(layer(given), config, preset, apart=("methods", "at"), aimed=at is not None)
+    named, at = _named(running.config, methods, at)
+    base, _ = resolve(layer(given), running.config, running.preset, apart=("methods", "at"), aimed=at is not None)
     if at is None and given.get("target") is not None:
         raise SpecError("--target says what --at searches for: give --at too, say 0.9, or leave --target out")
     spec = _spec(base, named, at) if named else _usual(base, at)
-    folder = output_dir or output_dir_for(base, "compare")
-    if dry_run:
+    folder = running.output_dir or output_dir_for(base, "compare")
+    if running.dry_run:
         check_writable(folder)
         typer.echo(_dry_run(spec, folder), nl=False)
         return
-    typed = {"--methods": methods, "--at": at, "--output-dir": output_dir, "--config": config, "--preset": preset}
-    typed |= {"--jobs": None if jobs == 1 else jobs, "--executor": executor}
-    command = command_line("compare", given, typed)
-    _compare(spec, folder, partial(compare, jobs=jobs, executor=executor, command=command), command)
+    command = command_line("compare", given, {"--methods": methods, "--at": at, **running.typed()})
+    _compare(spec, folder, running.bound_to(compare, command), command)
 
 
 def _compare(spec: CompareSpec, folder: Path, run: Callable[..., CompareResult], command: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +17,32 @@ from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
 from intrinsic.store.disk import check_writable
 
-from .flags import command_line, folder_name, layer, takes_spec_flags
+from .flags import command_line, layer, takes_spec_flags
 from .live import LiveTable
 from .resolve import default_output_dir, resolve, to_yaml
+from .running import Running, takes_run_flags
 from .summary import show
-
-RUN = "Run"
-"""Panel of the help for the flags that are no settings."""
 
 
 @takes_spec_flags()
-def run(
-    *,
-    output_dir: Path | None = typer.Option(
-        None,
-        metavar="PATH",
-        help="Trials and results; default runs/<task>-<model>-<method>.",
-        parser=folder_name,
-        rich_help_panel=RUN,
-    ),
-    config: Path | None = typer.Option(
-        None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN
-    ),
-    preset: str | None = typer.Option(
-        None,
-        metavar="demo|text|vision",
-        help="Where all other settings start. Default: demo, unless a task or a model is named.",
-        rich_help_panel=RUN,
-    ),
-    jobs: int = typer.Option(
-        1,
-        min=1,
-        metavar="N",
-        help=f"Trials at the same time, in N worker processes; each takes about {WORKER_START:g} s to start.",
-        rich_help_panel=RUN,
-    ),
-    executor: str | None = typer.Option(
-        None, metavar="NAME", help="Where trials run; see `intrinsic ls executors`.", rich_help_panel=RUN
-    ),
-    dry_run: bool = typer.Option(
-        False,
-        "--dry-run",
-        help="Check settings, data and model as far as lies here, print the settings and what they will cost; "
-        "run nothing.",
-        rich_help_panel=RUN,
-    ),
-    **given: Any,
-) -> None:
+@takes_run_flags(
+    "runs/<task>-<model>-<method>",
+    "settings, data and model as far as lies here, print the settings and what they will cost",
+)
+def run(*, running: Running, **given: Any) -> None:
     """Resolve the spec, measure, report."""
-    spec, start = resolve(layer(given), config, preset)
-    folder = output_dir or default_output_dir(spec)
-    announced = _announcement(spec, start, folder, jobs)
-    if dry_run:
+    spec, start = resolve(layer(given), running.config, running.preset)
+    folder = running.output_dir or default_output_dir(spec)
+    announced = _announcement(spec, start, folder, running.jobs)
+    if running.dry_run:
         check_writable(folder)
         typer.echo(_dry_run(spec, announced), nl=False)
         return
-    typed = {"--output-dir": output_dir, "--config": config, "--preset": preset, "--jobs": None if jobs == 1 else jobs}
-    typed["--executor"] = executor
-    command = command_line("measure", given, typed)
+    command = command_line("measure", given, running.typed())
     console = Console(highlight=False, markup=False)
     for line in announced:
         console.print(line, soft_wrap=True)
-    _measure(spec, folder, partial(measure, jobs=jobs, executor=executor, command=command), command, console)
+    _measure(spec, folder, running.bound_to(measure, command), command, console)
 
 
 def _measure(
