@@ -23,12 +23,12 @@ import torch
 from intrinsic_cli import main as command
 
 from intrinsic.errors import SpecError
+from intrinsic.measurement.chance import near_chance
 from intrinsic.methods import attach, options_of, reload
 from intrinsic.models import load_model
 from intrinsic.plugins import entries_of
 from intrinsic.problems import METRICS
-from intrinsic.projections import PROJECTIONS
-from intrinsic.records import MeasureResult, TrialResult
+from intrinsic.records import MeasureResult, TrialResult, TrialTrain
 from intrinsic.spec import MethodSpec, ModelSpec, OptimSpec, SeedSpec, TaskSpec, TrialSpec
 from intrinsic.store import Store, read_comparison, read_measurement
 from intrinsic.tasks import load_task
@@ -238,6 +238,13 @@ def test_the_same_command_again_trains_nothing(measured: Path, cli: Cli) -> None
     assert "sides off (lower is better)" in out
 
 
+def test_near_chance_is_told_on_the_metrics_own_scale() -> None:
+    facts = TrialTrain(metric="sides_off", higher_is_better=False, chance=1.125)
+    assert near_chance(-1.10, facts, "the baseline") == []
+    told = "the baseline 1.11 is not more than 0.0225 better than the best constant answer's sides_off, 1.125"
+    assert near_chance(-1.11, facts, "the baseline") == [told]
+
+
 def test_its_report_says_that_lower_is_better(measured: Path, cli: Cli) -> None:
     for path in measured.glob("result.[mt]*"):
         path.unlink()
@@ -425,9 +432,3 @@ def test_what_their_method_trained_is_saved_reloaded_and_merged(tmp_path: Path) 
         torch.testing.assert_close(trained.merge()(pixel_values=images).logits, expected)
     assert again.parameters_trained - again.head_parameters == 2 * 2 * 3
     assert list(trained.model.state_dict()) == list(fresh().model.state_dict())  # type: ignore[attr-defined]
-
-
-def test_the_suites_that_every_projection_and_executor_passes_know_theirs() -> None:
-    """Those suites go over the registries: tests/projections, tests/executor, tests/models, tests/methods."""
-    assert "pairs" in PROJECTIONS
-    assert PROJECTIONS["pairs"].__module__ == "outsider.pairs"

@@ -109,7 +109,7 @@ from intrinsic.models import ModelInfo
 from intrinsic.problems import Metric, Problem
 from intrinsic.problems.regression import Regression
 from intrinsic.spec import Frozen
-from intrinsic.tasks import TaskInfo
+from intrinsic.tasks import TASKS, TaskInfo
 from strange_package import LAST_BIAS, POEMS
 
 class Unset(Frozen):
@@ -127,7 +127,7 @@ ODD_PROBLEM = replace(POEMS, name="odd-problem", problem="rhyming")
 ODD_METRIC = replace(POEMS, name="odd-metric", metrics=("accuracy", "rhymes"))
 NO_METRIC = replace(POEMS, name="no-metric", metrics=())
 NO_PIXELS = replace(POEMS, name="no-pixels", kind="vision")
-HOMELESS_TASK = replace(POEMS, name="homeless", loader="strange_package:nowhere", hub=None)
+HOMELESS_TASK = replace(TASKS["digits"], name="homeless", loader="strange_package:nowhere")
 LOADLESS = ModelInfo("text", "a model that nothing loads")
 ODD_SETTING = ModelInfo("text", "a model with a setting of its own", "strange_package:load", ("colour",))
 HOMELESS_MODEL = ModelInfo("vision", "a model whose loader is gone", "strange_package:nowhere", sized_by_images=True)
@@ -326,13 +326,16 @@ def test_ls_leaves_broken_entries_out_and_tells_of_each(cli: Cli, kind: str) -> 
         (("compare", "--methods", "odd-size:w=2"), "method 'odd-size' of the package strange names the option 'row'"),
         (("measure", "--of", "hollow"), "method 'hollow' of the package strange lacks the field 'description'"),
         (
-            ("compare", "--methods", "homeless", "--dry-run"),
+            ("compare", "--task", "digits", "--model", "mlp", "--methods", "homeless", "--dry-run"),
             r"cannot load 'strange_package.nowhere:attach' \(ModuleNot",
         ),
         (("measure", "--task", "odd-problem"), "task 'odd-problem' of the package strange names the problem 'rhyming'"),
         (("measure", "--task", "odd-metric"), "task 'odd-metric' of the package strange names the metric 'rhymes'"),
         (("measure", "--task", "exits"), f"task 'exits' of the package strange {EXITS}"),
-        (("measure", "--task", "homeless"), r"cannot load 'strange_package:nowhere' \(AttributeError: .*: repair or"),
+        (
+            ("measure", "--task", "homeless", "--model", "mlp"),
+            r"cannot load 'strange_package:nowhere' \(AttributeError: .*: repair or",
+        ),
         (("certify", "--task", "hollow"), "task 'hollow' of the package strange lacks the field 'name'"),
         (("measure", "--model", "loadless"), "model 'loadless' of the package strange says neither how it is loaded"),
         (("measure", "--model", "exits"), f"model 'exits' of the package strange {EXITS}"),
@@ -380,6 +383,6 @@ def test_ls_shows_what_is_sound(cli: Cli) -> None:
 
 
 def test_compare_takes_them_by_name_whatever_else_is_broken(cli: Cli) -> None:
-    code, out, err = cli("compare", "--methods", "last-bias:rows=2", "--dry-run")
+    code, out, err = cli("compare", "--task", "digits", "--model", "mlp", "--methods", "last-bias:rows=2", "--dry-run")
     assert (code, err) == (0, "")
     assert "last-bias:rows=2" in out

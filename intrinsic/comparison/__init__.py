@@ -60,6 +60,8 @@ __all__ = [
     "written",
 ]
 
+FINEST_RATIO = 1.01
+"""Ratio of an interval's ends at which a search over sizes needs no further seeds: sizes are whole numbers, often small."""
 Profiler = Callable[[TrialSpec], Profile]
 """A function that measures memory and latency of the method of a trial."""
 
@@ -204,7 +206,7 @@ def _search(
     asker: Asker[CompareTrial], spec: CompareSpec, contender: Contender, rate: float, target: Target
 ) -> SmallestSize:
     sizes = contender.sizes
-    asked = spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": 1.01})
+    asked = spec.base.search.model_copy(update={"kind": "adaptive", "grid": sizes, "resolution": FINEST_RATIO})
 
     def evaluate(asks: Sequence[Ask]) -> list[float | None]:
         return asker.answers([CompareTrial(contender, a.d, rate * a.rate_factor, a.seed, "search") for a in asks])

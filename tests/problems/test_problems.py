@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import intrinsic
 from intrinsic.errors import DataError, Diverged, SpecError, UnknownName
 from intrinsic.measurement.checks import check_direction
+from intrinsic.plugins import entries_of, package_of
 from intrinsic.problems import METRICS, PROBLEMS, problem_named, unknown_metrics
 from intrinsic.problems.metrics import error_of_correlation, error_of_f1, error_of_share, error_of_squares
 from intrinsic.spec import TargetSpec, TaskSpec
@@ -29,6 +30,12 @@ CASES = {
     "regression": ([0.5, -1.0, 2.0, 0.0], (), np.array([[0.5], [-1.0], [2.0], [0.0]])),
 }
 """Column of the data, classes, and outputs that answer every example rightly."""
+if "intrinsic-outsider" in {package_of(entry) for entry in entries_of("problem").values()}:  # tests/plugin
+    CASES["grades"] = (["b", "a", "c", "b"], NAMES, np.array([[1, -1], [-1, -1], [1, 1], [1, -1]]) * 8.0)
+
+
+def test_every_problem_is_here() -> None:
+    assert CASES.keys() == set(PROBLEMS)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from intrinsic.errors import SpecError
-from intrinsic.methods.base import Pretrained, is_under
+from intrinsic.methods.base import Pretrained
 from intrinsic.methods.partial import Extension, PartialFineTuning
 from intrinsic.methods.saved import Identity
 from intrinsic.spec import MethodSpec, SeedSpec
+from intrinsic.subspace.layout import is_under
 from outsider import ShiftOptions
 
 NAME = "outsider_shift"
