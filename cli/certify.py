@@ -11,6 +11,10 @@ from rich.console import Console
 from intrinsic.certificate.certify import Outcome, certify
 from intrinsic.certificate.record import CERTIFICATE_FILE, MESSAGE_FILE, lines_of
 from intrinsic.certificate.spec import CertifySpec
+from intrinsic.errors import SpecError
+from intrinsic.models import is_here
+from intrinsic.problems import PROBLEMS
+from intrinsic.tasks import check_task
 
 from .flags import Flag, flags_of, folder_name, layer, takes_spec_flags
 from .resolve import Form, Tree, lay_over, read_config, to_yaml
@@ -60,6 +64,8 @@ PANELS: dict[str, tuple[Flag, ...]] = {
 """The flags of `intrinsic certify`, by the panel of the help that shows them."""
 FLAGS = flags_of(PANELS)
 """The flags of `intrinsic certify`."""
+FEATURES = {"gabor": "vision", "embedding": "text"}
+"""The kind of task that a network over frozen features is for; a plain one is for the kind of its model."""
 HEADER = f"{'setting':>7} {'seed':>5} {'dim':>6} {'levels':>6} {'weight':>6} {'errors':>8} {'bits':>6} {'bound':>8}"
 """Header of the table of candidates."""
 
@@ -78,14 +84,18 @@ def run(
         None, metavar="FILE", help="A YAML file as --dry-run prints it; flags go on top.", rich_help_panel=RUN
     ),
     dry_run: bool = typer.Option(
-        False, "--dry-run", help="Print the settings and the grid's hash; load and train nothing.", rich_help_panel=RUN
+        False,
+        "--dry-run",
+        help="Check the settings, print them and the grid's hash; load and train nothing.",
+        rich_help_panel=RUN,
     ),
     **given: Any,
 ) -> None:
     """Train in a subspace, encode what was trained, and bound the error by the length of the code."""
     spec = resolve(layer(given, FLAGS), config)
     if dry_run:
-        typer.echo(f"# {_announcement(spec)}\n{to_yaml(spec)}", nl=False)
+        notes = [_announcement(spec), *(f"not checked: {what}" for what in _outline(spec))]
+        typer.echo("".join(f"# {line}\n" for line in notes) + to_yaml(spec), nl=False)
         return
     _certify(spec, output_dir or Path("certificates") / spec.grid.task.name)
 
@@ -94,6 +104,22 @@ def resolve(flags: Tree, config: Path | None) -> CertifySpec:
     """The spec: defaults, then the file's settings, then the flags. Raises SpecError of one sentence."""
     written = {} if config is None else read_config(config)
     return lay_over(Form(CertifySpec(), FLAGS), [written, flags], config)
+
+
+def _outline(spec: CertifySpec) -> list[str]:
+    """Check task, networks and model as far as the catalogues and what lies here tell; no data are read.
+
+    Returns phrases for what stays unchecked. Raises SpecError and ModelError as a run would.
+    """
+    info = check_task(spec.task)
+    PROBLEMS[info.problem].check_countable(info.name, "a certificate")
+    networks = {setting.network for setting in spec.grid.settings}
+    for network, kind in FEATURES.items():
+        if network in networks and info.kind != kind:
+            raise SpecError(f"network {network!r} is for {kind} tasks, {info.name!r} is a {info.kind} task")
+    if networks == {"gabor"} or is_here(spec.grid.model, info.kind):  # gabor features come from no model
+        return []
+    return [f"the model {spec.grid.model.name!r}, which comes from the Hub"]
 
 
 def _certify(spec: CertifySpec, folder: Path) -> None:

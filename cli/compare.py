@@ -23,7 +23,6 @@ from intrinsic.records import CompareResult
 from intrinsic.report import words
 from intrinsic.report.comparison import write_comparison
 from intrinsic.spec import CompareSpec, Contender, MeasureSpec
-from intrinsic.store.disk import check_writable
 from intrinsic.tasks import check_task
 
 from .comparison import show
@@ -82,7 +81,7 @@ def run(
     spec = _spec(base, named, at) if named else _usual(base, at)
     folder = running.output_dir or output_dir_for(base, "compare")
     if running.dry_run:
-        check_writable(folder)
+        running.check(folder)
         typer.echo(_dry_run(spec, folder), nl=False)
         return
     command = command_line("compare", given, {"--methods": methods, "--at": at, **running.typed()})
@@ -103,6 +102,8 @@ def _compare(spec: CompareSpec, folder: Path, run: Callable[..., CompareResult],
         typer.echo(
             "intrinsic: no trial of any method ended with a score; lower the rates, or see `status` above", err=True
         )
+        raise typer.Exit(1)
+    if spec.at is not None and result.result.target is None:
         raise typer.Exit(1)
 
 

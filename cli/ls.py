@@ -65,9 +65,15 @@ def _methods(_: Path | None) -> tuple[tuple[str, ...], Rows]:
 
 
 def _projections(_: Path | None) -> tuple[tuple[str, ...], Rows]:
-    added = {n: f"of the package {package_of(e)}" for n, e in entries_of("projection").items()}  # needs torch to load
-    own = {name: info.description for name, info in PROJECTION_NAMES.items()}
-    return ("projection", "description"), list({**added, **own}.items())
+    told = {name: info.description for name, info in PROJECTION_NAMES.items()}
+    if entries := entries_of("projection"):
+        from intrinsic.projections import PROJECTIONS  # torch, which only the classes of other packages need here
+
+        for name, kind in _usable(PROJECTIONS).items():
+            if name not in told:
+                own = getattr(kind, "description", None)
+                told[name] = own if isinstance(own, str) else f"of the package {package_of(entries[name])}"
+    return ("projection", "description"), list(told.items())
 
 
 def _metrics(_: Path | None) -> tuple[tuple[str, ...], Rows]:

@@ -22,7 +22,7 @@ VERBS = {
     "compare": "Methods of fine-tuning side by side, each at its own rate.",
     "certify": "Train in a subspace and bound the error by its code's length.",
     "verify": "Check a certificate: valid, or exactly what is not.",
-    "ls": "List tasks, models, methods, projections or runs.",
+    "ls": "List what a run can name, by kind, or the runs that there are.",
     "report": "Write a run's tables and figures again, without training.",
     "bound": "What a run proves about the error on new examples: every bound.",
     "bench": "How fast the kernels are here, beside memory and other libraries.",

@@ -15,7 +15,6 @@ from intrinsic.measurement.estimate import WORKER_START
 from intrinsic.records import MeasureResult
 from intrinsic.report import words, write_report
 from intrinsic.spec import MeasureSpec
-from intrinsic.store.disk import check_writable
 
 from .flags import command_line, layer, takes_spec_flags
 from .live import LiveTable
@@ -35,7 +34,7 @@ def run(*, running: Running, **given: Any) -> None:
     folder = running.output_dir or default_output_dir(spec)
     announced = _announcement(spec, start, folder, running.jobs)
     if running.dry_run:
-        check_writable(folder)
+        running.check(folder)
         typer.echo(_dry_run(spec, announced), nl=False)
         return
     command = command_line("measure", given, running.typed())

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import typer
 
+from intrinsic.executor.base import EXECUTORS, make_executor
 from intrinsic.measurement.estimate import WORKER_START
+from intrinsic.store.disk import check_writable
 
 from .flags import folder_name
 
@@ -22,7 +24,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Running:
-    """What was typed for these flags."""
+    """Values of these flags."""
 
     output_dir: Path | None
     config: Path | None
@@ -44,6 +46,16 @@ class Running:
     def bound_to(self, verb: Callable[..., Result], command: str) -> Callable[..., Result]:
         """The verb's function with what these flags say and the command it records."""
         return partial(verb, jobs=self.jobs, executor=self.executor, command=command)
+
+    def check(self, folder: Path) -> None:
+        """Check for --dry-run that trials could run and results be written, without starting or writing anything.
+
+        Raises what making the executor raises, and StoreError for a folder that cannot be written. Another package's
+        executor may start what it needs as it is made, so only its name is checked.
+        """
+        if self.executor is None or self.executor not in EXECUTORS or EXECUTORS.is_own(self.executor):
+            make_executor(self.executor, self.jobs).close()
+        check_writable(folder)
 
 
 def takes_run_flags(folder: str, checks: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -5,13 +5,13 @@
 prints the table of experiments/house.md for revisions of this repository (`.`: the working tree). Nothing of the
 revisions is run: their files are read. What is counted:
 
-files that know a kind    files of intrinsic/ and cli/ in which the name of one example of a kind stands as a word or a
+files that know a kind    files of intrinsic/ and cli/ in which the name of one example of a kind stands, as a word or a
                           string: what adding another one like it would touch
-LoRA's facts              lines of intrinsic/ and cli/ that hold `lora` in quotes, or its options' class; those that hold
-                          `rank`, the name of its size, in quotes
+LoRA's facts              lines of intrinsic/ and cli/ that hold `lora` in quotes, or its options' class; those that
+                          hold `rank`, the name of its size, in quotes
 compares a problem        modules that compare something with the name of a problem
-like code                 pairs of places, in intrinsic/ and cli/, that share four or more lines to the letter, apart from
-                          imports, comments, blank lines and lone brackets
+like code                 pairs of places, in intrinsic/ and cli/, that share four or more lines to the letter, apart
+                          from imports, comments, blank lines and lone brackets
 lengths                   of functions, without their docstrings, and of files, in lines
 attribute docstrings      string literals under a field or a constant; those that open with a preposition
 """
@@ -28,7 +28,7 @@ import tarfile
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,11 +44,13 @@ EXAMPLES = {
 LORA = re.compile(r"[\"'.:]lora[\"']|\bLoraOptions\b|\bLoraConfig\b")
 RANK = re.compile(r"[\"']rank[\"']")
 PROBLEMS = {"classification", "regression"}
-PREPOSITIONS = set(
-    "about above across after against along among at before behind below beneath beside between beyond by despite down "
-    "during except for from in inside into like near of off on onto out outside over per since through throughout till to "
-    "toward under until unto up upon via with within without".split()
-)
+PREPOSITIONS_TEXT = """
+about above across after against along among at before behind below beneath beside between
+beyond by despite down during except for from in inside into like near of off on onto out
+outside over per since through throughout till to toward under until unto up upon via with
+within without
+"""
+PREPOSITIONS = frozenset(PREPOSITIONS_TEXT.split())
 WINDOW = 4
 
 
@@ -90,7 +92,9 @@ def describe(tree: Path) -> Iterator[tuple[str, str]]:
 
 def compares_a_problem(tree: ast.Module) -> bool:
     """Whether a comparison in the module has a problem's name on one of its sides."""
-    sides = (side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in (node.left, *node.comparators))
+    sides = (
+        side for node in ast.walk(tree) if isinstance(node, ast.Compare) for side in (node.left, *node.comparators)
+    )
     return any(isinstance(side, ast.Constant) and side.value in PROBLEMS for side in sides)
 
 
@@ -124,7 +128,7 @@ def attribute_docstrings(tree: ast.Module) -> Iterator[str]:
     """The string literals that stand under an assignment."""
     for node in ast.walk(tree):
         body = getattr(node, "body", [])
-        for before, after in zip(body, body[1:], strict=False) if isinstance(body, list) else ():
+        for before, after in pairwise(body) if isinstance(body, list) else ():
             held = isinstance(before, ast.AnnAssign | ast.Assign) and isinstance(after, ast.Expr)
             if held and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
                 yield after.value.value

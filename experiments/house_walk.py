@@ -1,4 +1,4 @@
-"""Three walks through the code, by running it: which files a value enters on its way, in the order in which it enters them.
+"""Three walks through the code, by running it: the files that a value enters on its way, in order.
 
     python experiments/house_walk.py d         from --low and --high to the weights
     python experiments/house_walk.py score     from the training loop to the figure

@@ -29,7 +29,7 @@ class CountingBegins:
 
     trials: int
     seconds: float
-    """What they took when they were first trained, in all."""
+    """Time of their first training, in all."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Bounds:
     """Every bound that a measurement allows."""
 
     material: Material
-    """What the bounds are made from."""
+    """Run, errors and certificates from which the bounds are made."""
     rows: tuple[BoundRow, ...]
     """The bounds and what they stand beside, one number a row."""
     files: tuple[Path, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from os import PathLike
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Check:
     name: str
     passed: bool
     told: str
-    """What was found, or what was expected and what came instead; fit to be shown on a terminal."""
+    """Words for what was found, or for what was expected and what came instead; fit to be shown on a terminal."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "told", printable(self.told))  # a forger may have written it
@@ -51,6 +52,14 @@ class Verdict:
     def failures(self) -> tuple[Check, ...]:
         """The checks that did not pass."""
         return tuple(check for check in self.checks if not check.passed)
+
+    def _repr_html_(self) -> str:
+        """The checks as a table, as a notebook shows them."""
+        rows = [("ok" if check.passed else "refused", check.name, check.told) for check in self.checks]
+        cells = ("".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) for row in rows)
+        title = f"Certificate: {'valid' if self.is_valid else 'refused'}"
+        table = "\n".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<div><h4>{escape(title)}</h4>\n<table><tbody>\n{table}\n</tbody></table></div>"
 
 
 def verify(path: str | PathLike[str], data_dir: str | None = None, grid_sha256: str | None = None) -> Verdict:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from statistics import fmean, median, stdev
@@ -28,6 +29,7 @@ from intrinsic.comparison.estimate import CompareEstimate, estimate
 from intrinsic.comparison.planned import CompareEvent, CompareTrial, OnCompareEvent
 from intrinsic.comparison.rate import rate_of
 from intrinsic.comparison.together import side_by_side
+from intrinsic.errors import SpecError, StoreError
 from intrinsic.executor.attempt import Runner
 from intrinsic.executor.base import Executor
 from intrinsic.measurement.chance import near_chance
@@ -41,11 +43,12 @@ from intrinsic.records import (
     CompareRow,
     CompareRun,
     Profile,
+    SearchResult,
     SmallestSize,
     TrialResult,
     TrialTrain,
 )
-from intrinsic.search import Ask, Target, Words, make_target, search
+from intrinsic.search import Ask, Target, Words, make_target, no_baseline, search
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 from intrinsic.store import Store, read_comparison
 
@@ -61,9 +64,19 @@ __all__ = [
 ]
 
 FINEST_RATIO = 1.01
-"""Ratio of an interval's ends at which a search over sizes needs no further seeds: sizes are whole numbers, often small."""
+"""Ratio of an interval's ends below which a search over sizes needs no further seeds; sizes are often small numbers."""
 Profiler = Callable[[TrialSpec], Profile]
 """A function that measures memory and latency of the method of a trial."""
+
+
+@dataclass
+class _Findings:
+    """Results of the steps of a comparison that have been taken so far."""
+
+    rows: list[CompareRow]
+    warnings: list[str]
+    target: Target | None = None
+    smallest: list[SmallestSize] = field(default_factory=list)
 
 
 def compare(
@@ -80,7 +93,8 @@ def compare(
     """Run the methods side by side; write comparison.json into output_dir, where all trials are kept.
 
     A second call resumes: trials that are stored are not run again, and profiles that the same comparison took stay as
-    they are.
+    they are. Where full fine-tuning gives no target for `spec.at`, the result has its rows all the same, and every
+    search of it the status `no-baseline`.
 
         jobs, executor, on_event, runner, command   as for `measure`
         profiler                                    replaces intrinsic.trial.profile.profile_trial
@@ -90,38 +104,51 @@ def compare(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     again = command or f"intrinsic.compare(CompareSpec.model_validate({spec.model_dump()!r}), {str(output_dir)!r})"
     check_sizes(spec)
-    if runner is None:
-        check_start(spec)
     with Store(output_dir) as store, opened(executor, jobs, runner) as place:
+        if runner is None and not store.compared(spec.id):  # repeating a finished comparison needs no model
+            check_start(spec)
         trials: Trials[CompareTrial] = Trials(
             lambda asked: asked.trial_spec(spec), store, place, on_event or (lambda event: None)
         )
-        choices = side_by_side(trials, [partial(rate_of, contender=contender) for contender in spec.contenders])
-        rates = {contender.label: choice.rate for contender, choice in zip(spec.contenders, choices, strict=True)}
-        warnings = [warning for choice in choices for warning in choice.warnings]
-        rows = _rows(spec, trials, rates)
-        target, smallest = _smallest(spec, trials, rates, rows) if spec.at is not None else (None, ())
-        facts = trials.facts()
-        if target is not None:
-            warnings += near_chance(target.value, facts, "the target")
-        elif rows[0].mean is not None:
-            warnings += near_chance(signed(facts, rows[0].mean), facts, "full fine-tuning's score")
-        outcome = CompareOutcome(
-            metric=str(facts.metric),
-            higher_is_better=facts.higher_is_better,
-            chance=facts.chance or 0.0,
-            num_train=facts.num_train or 0,
-            num_eval=facts.num_eval or 0,
-            rows=tuple(_profiled(spec, rows, profiler, _known_profiles(store, spec))),
-            target=None if target is None else signed(facts, target.value),
-            smallest=smallest,
-            warnings=tuple(warnings),
-            cost=trials.cost(),
+        findings = _investigate(spec, trials)
+        rows = _profiled(spec, findings.rows, profiler or _profile, _known_profiles(store, spec))
+        result = CompareResult(
+            run=CompareRun(compare_id=spec.id, spec=spec, command=again, started=started),
+            result=_outcome(trials, findings, rows),
+            meta=trials.meta(),
         )
-        run = CompareRun(compare_id=spec.id, spec=spec, command=again, started=started)
-        result = CompareResult(run=run, result=outcome, meta=trials.meta())
         store.put_comparison(result)
     return result
+
+
+def _investigate(spec: CompareSpec, trials: Trials[CompareTrial]) -> _Findings:
+    choices = side_by_side(trials, [partial(rate_of, contender=contender) for contender in spec.contenders])
+    rates = {contender.label: choice.rate for contender, choice in zip(spec.contenders, choices, strict=True)}
+    findings = _Findings(_rows(spec, trials, rates), [warning for choice in choices for warning in choice.warnings])
+    if spec.at is not None:
+        _search_sizes(spec, trials, rates, findings)
+    facts, full = trials.facts(), findings.rows[0].mean
+    if findings.target is not None:
+        findings.warnings += near_chance(findings.target.value, facts, "the target")
+    elif full is not None:
+        findings.warnings += near_chance(signed(facts, full), facts, "full fine-tuning's score")
+    return findings
+
+
+def _outcome(trials: Trials[CompareTrial], findings: _Findings, rows: Sequence[CompareRow]) -> CompareOutcome:
+    facts, target = trials.facts(), findings.target
+    return CompareOutcome(
+        metric=str(facts.metric),
+        higher_is_better=facts.higher_is_better,
+        chance=facts.chance or 0.0,
+        num_train=facts.num_train or 0,
+        num_eval=facts.num_eval or 0,
+        rows=tuple(rows),
+        target=None if target is None else signed(facts, target.value),
+        smallest=tuple(findings.smallest),
+        warnings=tuple(findings.warnings),
+        cost=trials.cost(),
+    )
 
 
 def _rows(spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float]) -> list[CompareRow]:
@@ -176,30 +203,52 @@ def _row(
     )
 
 
-def _smallest(
-    spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float], rows: list[CompareRow]
-) -> tuple[Target, tuple[SmallestSize, ...]]:
-    """The target, and the smallest size of each method; the rows of the sizes that were found are added to `rows`."""
-    facts = trials.facts()
-    check_direction(spec.base.target, str(facts.metric), facts.higher_is_better)
-    scores = [signed(facts, score) for score in rows[0].scores]
-    chance = signed(facts, facts.chance or 0.0)
-    rule = spec.base.target.model_copy(update={"fraction": spec.at})
-    target = make_target(rule, scores, chance, negated=not facts.higher_is_better)
+def _search_sizes(
+    spec: CompareSpec, trials: Trials[CompareTrial], rates: dict[str, float], findings: _Findings
+) -> None:
+    """Find the target and the smallest size of each method, and add the rows of the sizes that were found.
+
+    Where full fine-tuning leaves no target, each method's search says so instead; without such methods a warning does.
+    """
+    searched = [contender for contender in spec.contenders if contender.size is not None]
+    try:
+        target = findings.target = _target(spec, trials, findings.rows[0])
+    except _NoTargetError as error:
+        none = no_baseline(spec.base.search, str(error))
+        findings.smallest = [_size_of(contender, rates[contender.label], none) for contender in searched]
+        findings.warnings += [] if searched else [none.message]
+        return
     searches = [
         partial(_search, spec=spec, contender=contender, rate=rates[contender.label], target=target)
-        for contender in spec.contenders
-        if contender.size is not None
+        for contender in searched
     ]
-    found = side_by_side(trials, searches)
+    findings.smallest = side_by_side(trials, searches)
     full = trials.run(
         [CompareTrial(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)]
     )
-    for contender, smallest in zip((c for c in spec.contenders if c.size is not None), found, strict=True):
+    for contender, smallest in zip(searched, findings.smallest, strict=True):
         if smallest.search.d is not None:
             asked = _asked_at(spec, contender, smallest)
-            rows.append(_row(contender, smallest.search.d, asked[0].rate, trials.run(asked), full))
-    return target, tuple(found)
+            findings.rows.append(_row(contender, smallest.search.d, asked[0].rate, trials.run(asked), full))
+
+
+class _NoTargetError(Exception):
+    """Full fine-tuning's scores give no target; the message says why."""
+
+
+def _target(spec: CompareSpec, trials: Trials[CompareTrial], full: CompareRow) -> Target:
+    """The target of the searches. Raises _NoTargetError where full fine-tuning's scores leave none."""
+    facts = trials.facts()
+    check_direction(spec.base.target, str(facts.metric), facts.higher_is_better)
+    if not full.scores and spec.base.target.kind != "global":
+        ended = trials.how_the_first_ended(lambda asked: asked.contender == spec.contenders[0])
+        raise _NoTargetError(f"no trial of full fine-tuning gave a score; {ended}")
+    scores, chance = [signed(facts, score) for score in full.scores], signed(facts, facts.chance or 0.0)
+    rule = spec.base.target.model_copy(update={"fraction": spec.at})
+    try:
+        return make_target(rule, scores, chance, negated=not facts.higher_is_better)
+    except SpecError as error:
+        raise _NoTargetError(str(error)) from error
 
 
 def _search(
@@ -218,6 +267,10 @@ def _search(
         at_it = [point for point in found.points if point.d == size and point.score is not None]
         one = CompareTrial(contender, size, rate * at_it[-1].rate_factor, at_it[-1].seed, "search")
         trained = asker.run([one])[0].train.parameters_trained
+    return _size_of(contender, rate, found, trained)
+
+
+def _size_of(contender: Contender, rate: float, found: SearchResult, trained: int | None = None) -> SmallestSize:
     return SmallestSize(
         label=contender.label,
         size_name=str(contender.size),
@@ -251,17 +304,17 @@ def _asked_at(spec: CompareSpec, contender: Contender, smallest: SmallestSize) -
 
 
 def _known_profiles(store: Store, spec: CompareSpec) -> dict[str, Profile]:
-    """The profiles that this comparison took before, by method."""
-    if not store.compared(spec.id):
+    """The profiles that this comparison took before, by method; none if its record is absent or damaged."""
+    try:
+        before = read_comparison(store.path, spec.id).result.rows
+    except StoreError:
         return {}
-    before = read_comparison(store.path, spec.id).result.rows
     return {row.method.model_dump_json(): row.profile for row in before if row.profile is not None}
 
 
 def _profiled(
-    spec: CompareSpec, rows: Sequence[CompareRow], profiler: Profiler | None, known: dict[str, Profile]
+    spec: CompareSpec, rows: Sequence[CompareRow], take: Profiler, known: dict[str, Profile]
 ) -> list[CompareRow]:
-    take = profiler or _default_profiler()
     contenders = {contender.label: contender for contender in spec.contenders}
     profiled = []
     for row in rows:
@@ -272,8 +325,8 @@ def _profiled(
     return profiled
 
 
-def _default_profiler() -> Profiler:
-    """The profiler where none is given; loads torch."""
+def _profile(spec: TrialSpec) -> Profile:
+    """The profile where no other profiler is given; loads torch."""
     from intrinsic.trial.profile import profile_trial
 
-    return profile_trial
+    return profile_trial(spec)

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import SpecError
-from intrinsic.methods import FULL, METHODS, Size, attach, options_of
-from intrinsic.spec import CompareSpec, Contender, MeasureSpec, MethodSpec
+from intrinsic.methods import METHODS, Size, attach, options_of
+from intrinsic.spec import FULL, CompareSpec, Contender, MeasureSpec, MethodSpec
 from intrinsic.trial.ingredients import model_of, task_of
 
 REFERENCE = Contender(label=FULL, method=MethodSpec(name=FULL), rates=(1.0,))

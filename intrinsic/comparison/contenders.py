@@ -9,9 +9,9 @@ import yaml
 
 from intrinsic.comparison.writing import BUDGETS, OF, QUOTED, RATES, WrittenMethod, no_method, split
 from intrinsic.errors import SpecError, UnknownName
-from intrinsic.methods import FULL, METHODS, check_under_subspace, options_of
+from intrinsic.methods import METHODS, check_under_subspace, options_of
 from intrinsic.methods.catalogue import known
-from intrinsic.spec import Contender, Frozen, MeasureSpec, MethodSpec, SubspaceKind
+from intrinsic.spec import FULL, SUBSPACE, Contender, Frozen, MeasureSpec, MethodSpec, SubspaceKind
 
 LARGEST = 2**31 - 1
 """Largest size that can be named: the largest d of a subspace, and far more than a rank or a length can be."""
@@ -99,10 +99,8 @@ def _sizes(one: WrittenMethod, search: bool) -> tuple[int, ...]:
         return size.grid if search else one.method.sizes()
     numbers = {int(value) if value.isdecimal() else 0 for value in given}
     if not 1 <= min(numbers) <= max(numbers) <= LARGEST:
-        nor = no_method(given[1:])
-        raise SpecError(
-            f"{one.written}: {size.option} must be whole numbers from 1 to {LARGEST}, got {','.join(given)}{nor}"
-        )
+        came, nor = ",".join(given) or "nothing", no_method(given[1:])
+        raise SpecError(f"{one.written}: {size.option} must be whole numbers from 1 to {LARGEST}, got {came}{nor}")
     return tuple(sorted(numbers))
 
 
@@ -126,17 +124,19 @@ def _check_size_keys(one: WrittenMethod, keys: list[str]) -> None:
 def _method(one: WrittenMethod, base: MeasureSpec) -> MethodSpec:
     """The method with its options checked; a subspace at d = 1, to be replaced by its sizes."""
     taken = {RATES, BUDGETS, *one.size_keys()}
-    subspace = one.size is not None and one.size.option == "subspace_dim"
+    subspace = one.name == SUBSPACE
     of = one.settings.get(OF, [None])[0] if subspace else None
+    if of:
+        check_under_subspace(of)
     kind = (known(of) if of else one.method).options
     left = {k: v for k, v in one.settings.items() if k not in taken and not (subspace and k == OF)}
-    given = {key: _value(key, values, kind) for key, values in left.items()}
+    keys = _keys(one, kind, subspace)
+    given = {key: _value(key, values, kind, keys) for key, values in left.items()}
     if not subspace:
         made = MethodSpec(name=one.name, options=_options({**one.meant, **given}))
         options_of(made)
         return made
     if of:
-        check_under_subspace(of)
         options_of(MethodSpec(name=of, options=_options(given)))
     shared = {name: getattr(base, name) for name in SubspaceKind.model_fields}
     chosen = SubspaceKind.model_validate({**shared, **one.meant})
@@ -148,10 +148,16 @@ def _options(given: dict[str, Any]) -> Any:
     return tuple(sorted(given.items()))
 
 
-def _value(key: str, values: list[str], kind: type[Frozen]) -> object:
+def _keys(one: WrittenMethod, kind: type[Frozen], subspace: bool) -> list[str]:
+    """The keys that may be written after a method's name."""
+    sizes = [] if one.size is None else [one.size.letter, one.size.option, BUDGETS]
+    return [*dict.fromkeys([*kind.model_fields, *sizes, RATES, *([OF] if subspace else [])])]
+
+
+def _value(key: str, values: list[str], kind: type[Frozen], keys: list[str]) -> object:
     """The value of an option: one word as YAML reads it, or its parts for an option that takes a list."""
     if key not in kind.model_fields:
-        raise UnknownName("option", key, [*kind.model_fields, RATES])
+        raise UnknownName("option", key, keys)
     if len(values) > 1:
         raise SpecError(f"option {key} takes one value, got {','.join(values)}: only sizes take several")
     if QUOTED.fullmatch(values[0]):

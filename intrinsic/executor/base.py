@@ -104,15 +104,29 @@ def make_executor(name: str | None = None, jobs: int = 1, runner: Runner | None 
         wrong = _wrong(made)
     except IntrinsicError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"executor {name!r} cannot be made ({told(error)}): {_others(name)}") from error
     if wrong is not None:
         raise SpecError(f"executor {name!r} {wrong}: {_others(name)}")
     return made
 
 
+def check_executor(given: Executor, jobs: int = 1, runner: Runner | None = None) -> Executor:
+    """The executor that is given as an object. Raises SpecError if it is none, or if jobs or a runner come with it."""
+    try:
+        wrong = _wrong(given)
+    except (Exception, SystemExit) as error:
+        raise SpecError(f"the executor cannot be used ({told(error)}): correct that, or give a name") from error
+    if wrong is not None:
+        raise SpecError(f"the executor {wrong}: give one that has, or a name ({', '.join(sorted(EXECUTORS))})")
+    if jobs != 1 or runner is not None:
+        got = "a runner" if runner is not None else f"jobs={jobs}"
+        raise SpecError(f"an executor that is given as an object has its own jobs and runner, got {got}: leave it out")
+    return given
+
+
 def _wrong(made: object) -> str | None:
-    """What is wrong with an executor, in words; None if nothing is."""
+    """The fault of an executor, in words; None if nothing is."""
     lacking = [member for member in _MEMBERS if not callable(getattr(made, member, None))]
     if lacking:
         return f"must have the methods {', '.join(_MEMBERS)}, but {printed(made)} lacks {lacking[0]}"

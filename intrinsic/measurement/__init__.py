@@ -43,7 +43,7 @@ from intrinsic.measurement.rates import choose_rate
 from intrinsic.measurement.scores import signed, signed_score, unsigned
 from intrinsic.measurement.trials import opened
 from intrinsic.records import Baseline, MeasureOutcome, MeasureResult, MeasureRun, SearchResult, TrialTrain
-from intrinsic.search import Ask, Target, dimensions, make_target, search
+from intrinsic.search import Ask, Target, dimensions, make_target, no_baseline, search
 from intrinsic.search.rates import RateInUse
 from intrinsic.spec import MeasureSpec
 from intrinsic.store import Store
@@ -114,13 +114,13 @@ def _investigate(campaign: Campaign) -> _Findings:
     check_direction(campaign.spec.target, str(facts.metric), facts.higher_is_better)
     if not scores and campaign.spec.target.kind != "global":
         why = f"no trial of full fine-tuning gave a score; {campaign.trials.how_the_first_ended()}"
-        findings.search = _no_baseline(campaign.spec, why)
+        findings.search = no_baseline(campaign.spec.search, why)
         return findings
     try:
         chance = signed(facts, facts.chance or 0.0)
         findings.target = make_target(campaign.spec.target, scores, chance, negated=not facts.higher_is_better)
     except SpecError as error:
-        findings.search = _no_baseline(campaign.spec, str(error))
+        findings.search = no_baseline(campaign.spec.search, str(error))
         return findings
     campaign.aim(findings.target.value, findings.baseline)
     if findings.baseline is not None:
@@ -208,17 +208,4 @@ def _outcome(campaign: Campaign, findings: _Findings) -> MeasureOutcome:
         warnings=tuple(findings.warnings),
         cost=campaign.trials.cost(),
         trials=tuple(row(asked, result) for asked, result in results.items()),
-    )
-
-
-def _no_baseline(spec: MeasureSpec, reason: str) -> SearchResult:
-    return SearchResult(
-        status="no-baseline",
-        d=None,
-        interval=(None, None),
-        confidence=spec.search.confidence,
-        target=None,
-        points=(),
-        fit=(),
-        message=f"nothing was searched for: {reason}",
     )

@@ -62,9 +62,13 @@ def check_bracket(spec: MeasureSpec, check: Callable[[TrialSpec], Answer]) -> An
     """Call check() on those trials of a measurement that show whether all of it can run.
 
     They are one of the baseline, one of the method under the subspaces, and those at both ends of the bracket. Returns
-    what check() returns for the last one. Raises what check() raises; a SpecError for an end of the bracket is raised
+    what check() returns for the last one. Raises SpecError for another package's projection that cannot be used, and
+    what check() raises; a SpecError for an end of the bracket is raised
     again with the bracket's flags in its sentence.
     """
+    from intrinsic.projections import projection_named
+
+    projection_named(spec.projection)
     baseline = MeasureTrial("baseline", 0, spec.baseline_rates[0]).trial_spec(spec)
     check(baseline)
     if spec.of is not None:

@@ -10,7 +10,7 @@ from statistics import median
 
 from intrinsic.measurement.rates import EXTENSIONS
 from intrinsic.search import dimensions
-from intrinsic.spec import MeasureSpec, digest
+from intrinsic.spec import FULL, SUBSPACE, MeasureSpec, digest
 from intrinsic.store import Store
 from intrinsic.store.index import Summary, optim_scope
 
@@ -46,7 +46,7 @@ def estimate(spec: MeasureSpec, output_dir: str | os.PathLike[str] | None = None
     steps = _steps(spec, known)
     if steps is None:
         return Estimate(trials, None, None)
-    per_step = _per_step(known, "full"), _per_step(known, "subspace")
+    per_step = _per_step(known, FULL), _per_step(known, SUBSPACE)
     cost = [_seconds(full, per_step[0], steps), _seconds(subspace, per_step[1], steps)]
     seconds = None if None in cost else (sum(c[0] for c in cost if c), sum(c[1] for c in cost if c))
     return Estimate(trials, (trials[0] * steps, trials[1] * steps), seconds)

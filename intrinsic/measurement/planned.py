@@ -7,7 +7,7 @@ from typing import Literal
 
 from intrinsic.records import TrialResult, TrialRow
 from intrinsic.seeds import derive
-from intrinsic.spec import MeasureSpec, MethodSpec, SeedSpec, TrialSpec
+from intrinsic.spec import FULL, MeasureSpec, MethodSpec, SeedSpec, TrialSpec
 
 Stream = Literal["baseline-rate", "baseline", "subspace-rate", "search"]
 """The role under which the seeds of a trial are derived."""
@@ -49,7 +49,7 @@ class MeasureTrial:
 
     def _method(self, spec: MeasureSpec) -> MethodSpec:
         if self.d is None:
-            return MethodSpec(name="full")
+            return MethodSpec(name=FULL)
         return MethodSpec(
             name="subspace",
             subspace=spec.at(self.d),

@@ -11,7 +11,7 @@ from typing import Generic, final
 from intrinsic.errors import IntrinsicError
 from intrinsic.executor import Damaged, Event, Finished, Reused, run_trials
 from intrinsic.executor.attempt import Runner
-from intrinsic.executor.base import Executor, make_executor
+from intrinsic.executor.base import Executor, check_executor, make_executor
 from intrinsic.measurement.events import Asked, TrialEvent
 from intrinsic.measurement.scores import answer
 from intrinsic.records import Cost, Meta, TrialResult, TrialTrain
@@ -91,9 +91,9 @@ class Trials(Asker[Asked]):
                 return result.train
         raise IntrinsicError(f"no trial came far enough to know its task's metric; {self.how_the_first_ended()}")
 
-    def how_the_first_ended(self) -> str:
-        """Half a sentence about the first trial, for a user whose trials all ended without a score."""
-        first = next(iter(self._results.values())).run
+    def how_the_first_ended(self, among: Callable[[Asked], bool] = lambda asked: True) -> str:
+        """Half a sentence about the first trial of those `among` holds, for a user whose trials all gave no score."""
+        first = next(result.run for asked, result in self.results.items() if among(asked))
         return f"the first ended as {first.status}: {first.error}"
 
     def cost(self) -> Cost:
@@ -119,10 +119,11 @@ class Trials(Asker[Asked]):
 def opened(executor: str | Executor | None, jobs: int, runner: Runner | None) -> Iterator[Executor]:
     """Yield the executor of this name (None: the usual one for so many jobs), and close it at the end.
 
-    An executor that is given as an object stays open. Raises what `intrinsic.executor.base.make_executor` raises.
+    An executor that is given as an object stays open. Raises what make_executor and check_executor of
+    `intrinsic.executor.base` raise.
     """
     if executor is not None and not isinstance(executor, str):
-        yield executor
+        yield check_executor(executor, jobs, runner)
         return
     made = make_executor(executor, jobs, runner)
     try:

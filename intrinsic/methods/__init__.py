@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intrinsic.errors import SpecError
 from intrinsic.methods.catalogue import METHODS, Method, Size, check_under_subspace, known, letter_of, options_of
-from intrinsic.plugins import named
+from intrinsic.plugins import REPAIR, check_call, named, titled, told
 from intrinsic.spec import MethodSpec, SeedSpec
 
 if TYPE_CHECKING:
     from intrinsic.methods.base import Pretrained, Trainable
 
 __all__ = [
-    "FULL",
     "METHODS",
     "Method",
     "Size",
@@ -25,18 +25,24 @@ __all__ = [
     "reload",
 ]
 
-FULL = "full"
-"""Name of full fine-tuning, with which every other method is compared."""
-
 
 def attach(loaded: Pretrained, spec: MethodSpec, seeds: SeedSpec) -> Trainable:
     """Prepare a loaded model for training by the method that the spec names; the model is changed in place.
 
     Raises UnknownName if there is no such method, SpecError if the method's settings are wrong or do not fit the
-    model, ModelError if it looks for parts that the model does not have.
+    model, or if another package's method exits or takes other arguments, ModelError if it looks for parts that the
+    model does not have.
     """
-    options = options_of(spec)
-    trainable: Trainable = _function(known(spec.name).home, "attach")(loaded, spec, options, seeds)
+    options, function = options_of(spec), _function(known(spec.name).home, "attach")
+    if METHODS.is_own(spec.name):
+        own: Trainable = function(loaded, spec, options, seeds)
+        return own
+    what = titled("method", spec.name)
+    check_call(what, "attach(loaded, spec, options, seeds)", function, loaded, spec, options, seeds)
+    try:
+        trainable: Trainable = function(loaded, spec, options, seeds)
+    except SystemExit as error:
+        raise SpecError(f"{what} cannot be attached ({told(error)}): {REPAIR}") from error
     return trainable
 
 

@@ -16,6 +16,8 @@ from intrinsic.methods import options as o
 from intrinsic.plugins import Registry, is_a
 from intrinsic.spec import Frozen, MeasureSpec, MethodSpec, first_complaint
 
+COMPARED = ("lr", "params", "of")
+"""Keys of a comparison's own settings in --methods, which no size can have as its letter."""
 ANY_SIZE = "size"
 """Name of a method's size in --methods that is valid for every method, whatever its letter."""
 
@@ -193,6 +195,9 @@ _OWN: dict[str, Method] = {
 }
 
 
+_OWN_ALIASES = {alias for method in _OWN.values() for alias in method.aliases}
+
+
 def _wrong_method(name: str, made: object) -> str | None:
     wrong = is_a(Method)(name, made)
     if wrong is not None or not isinstance(made, Method):
@@ -204,14 +209,25 @@ def _wrong_method(name: str, made: object) -> str | None:
     unknown = [option for option in named if option not in made.options.model_fields]
     if unknown:
         return f"names the option {unknown[0]!r}, which its options do not have"
-    if made.size is not None and not isinstance(made.sizes()[0], int):
-        return f"has no size to begin with: give {made.size.option!r} a default, or `compared` to its size"
-    own = {*_OWN, *(alias for method in _OWN.values() for alias in method.aliases)}
-    taken = [alias for alias in made.aliases if alias in own]
-    return f"has the alias {taken[0]!r}, which is a name of this package's own" if taken else None
+    if not made.rates or min(made.rates) <= 0:
+        return f"must have learning rates above 0 to begin with, got {made.rates}"
+    taken = [alias for alias in made.aliases if alias in {*_OWN, *_OWN_ALIASES}]
+    if taken:
+        return f"has the alias {taken[0]!r}, which is a name of this package's own"
+    return None if made.size is None else _wrong_size(made, made.size)
 
 
-METHODS: Registry[Method] = Registry("method", _OWN, _wrong_method)
+def _wrong_size(made: Method, size: Size) -> str | None:
+    if wrong := is_a(Size)("size", size):
+        return f"has a size that {wrong}"
+    if not isinstance(made.sizes()[0], int):
+        return f"has no size to begin with: give {size.option!r} a default, or `compared` to its size"
+    if size.letter in COMPARED or (size.letter != size.option and size.letter in made.options.model_fields):
+        return f"has the letter {size.letter!r} for its size, which means another setting"
+    return None
+
+
+METHODS: Registry[Method] = Registry("method", _OWN, _wrong_method, _OWN_ALIASES)
 """The methods by name. Other packages add to them through the entry point group `intrinsic.methods`."""
 
 

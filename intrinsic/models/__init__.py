@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from intrinsic.errors import ModelError, SpecError, UnknownName
 from intrinsic.models.catalogue import MODELS, PRETRAINED, ModelInfo
-from intrinsic.plugins import named
+from intrinsic.plugins import REPAIR, check_call, named, printed, titled
 from intrinsic.problems import Problem, problem_named
 from intrinsic.spec import Inputs, ModelSpec
 
@@ -93,7 +93,8 @@ def load_model(
     seed: seed of what is newly initialised (the head, or all of a reference net); the backbone does not depend on it.
     weights: False gives the architecture alone, on the meta device, with an empty weights_sha256; no weight is read.
 
-    Raises SpecError for settings that contradict each other, UnknownName for an unknown problem, kind or model
+    Raises SpecError for settings that contradict each other and for another package's loader that takes or gives other
+    things than a loader does, UnknownName for an unknown problem, kind or model
     name, ModelError for a model that is absent, unreachable (reported within seconds), damaged, or of another kind than
     the task.
     """
@@ -101,15 +102,28 @@ def load_model(
     asked.check_outputs(num_labels)
     check_model(spec, kind)
     info = MODELS.get(spec.name)
-    load = named(PRETRAINED if info is None else info.load, __name__)
+    given = {
+        "num_labels": num_labels,
+        "problem": asked,
+        "kind": kind,
+        "input_shape": input_shape,
+        "seed": seed,
+        "weights": weights,
+    }
     with _readable():
-        loaded: LoadedModel = load(
-            spec,
-            num_labels=num_labels,
-            problem=asked,
-            kind=kind,
-            input_shape=input_shape,
-            seed=seed,
-            weights=weights,
-        )
+        return _load(PRETRAINED if info is None else info.load, spec, given)
+
+
+def _load(home: str, spec: ModelSpec, given: dict[str, Any]) -> LoadedModel:
+    """The model by the loader at `home`. Raises SpecError for a package's loader that breaks its contract."""
+    load = named(home, __name__)
+    if spec.name not in MODELS or MODELS.is_own(spec.name):
+        own: LoadedModel = load(spec, **given)
+        return own
+    what = titled("model", spec.name)
+    check_call(what, f"load(spec, *, {', '.join(given)})", load, spec, **given)
+    loaded = load(spec, **given)
+    expected: type[LoadedModel] = named(".loaded:LoadedModel", __name__)
+    if not isinstance(loaded, expected):
+        raise SpecError(f"{what} must load an intrinsic.models.loaded.LoadedModel, got {printed(loaded)}: {REPAIR}")
     return loaded

@@ -24,6 +24,11 @@ def _wrong_problem(name: str, made: object) -> str | None:
     lacking = [field for field in fields if not hasattr(made, field)]
     if lacking:
         return f"lacks the field {lacking[0]!r}"
+    texts = [field for field in ("name", "description") if not isinstance(getattr(made, field), str)]
+    if texts:
+        return f"must have a text as its field {texts[0]!r}, got {printed(getattr(made, texts[0]))}"
+    if not isinstance(made.metrics, tuple) or not all(isinstance(metric, str) for metric in made.metrics):
+        return f"must have a tuple of texts as its field 'metrics', got {printed(made.metrics)}"
     if made.name != name:
         return f"calls itself {made.name!r}: name and entry point must agree"
     unknown = unknown_metrics(made.metrics)

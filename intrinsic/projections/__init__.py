@@ -24,6 +24,13 @@ PROJECTIONS: Registry[type[Projection]] = Registry(
 group `intrinsic.projections`."""
 
 
+def projection_named(name: str) -> type[Projection]:
+    """The projection's class. Raises UnknownName, and SpecError for another package's projection that is unusable."""
+    if name not in PROJECTIONS:
+        raise UnknownName("projection", name, PROJECTIONS)
+    return PROJECTIONS[name]
+
+
 def make_projection(
     name: str,
     dim: int,
@@ -41,12 +48,10 @@ def make_projection(
     Raises UnknownName for a name not in PROJECTIONS or an option it does not have, SpecError for a setting out of
     range and for another package's projection that cannot be used.
     """
-    if name not in PROJECTIONS:
-        raise UnknownName("projection", name, PROJECTIONS)
+    kind = projection_named(name)
     dim, full_dim = checked_dim(dim), whole(full_dim)
     if full_dim is not None and (not is_whole(full_dim) or full_dim < 1):
         raise SpecError(f"full_dim must be the number of parameters that are projected, at least 1, got {full_dim!r}")
-    kind = PROJECTIONS[name]
     options = {**kind.defaults(full_dim, dim), **options}
     taken = signature(kind).parameters
     known = sorted(taken.keys() - {"dim", "seed", "cache_bytes"})
@@ -56,4 +61,4 @@ def make_projection(
     return kind(dim, seed, cache_bytes=cache_bytes, **options)
 
 
-__all__ = ["DEFAULT_CACHE_BYTES", "PROJECTIONS", "Projection", "make_projection"]
+__all__ = ["DEFAULT_CACHE_BYTES", "PROJECTIONS", "Projection", "make_projection", "projection_named"]

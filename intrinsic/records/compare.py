@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from intrinsic.plugins import named
 from intrinsic.records.looks import mark_first_looks, value_at
 from intrinsic.records.measure import Cost
 from intrinsic.records.search import SearchResult
@@ -142,5 +141,6 @@ class CompareResult(Frozen):
 
     def _repr_html_(self) -> str:
         """The tables and the figure, as a notebook shows them."""
-        shown: str = named("intrinsic.report.notebook:comparison")(self)
-        return shown
+        from intrinsic.report.notebook import comparison  # the one import upward: a record shows itself
+
+        return comparison(self)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from intrinsic.plugins import named
 from intrinsic.records.looks import mark_first_looks
 from intrinsic.records.search import SearchResult
 from intrinsic.records.trial import Meta, TrialStatus
@@ -122,5 +121,6 @@ class MeasureResult(Frozen):
 
     def _repr_html_(self) -> str:
         """The table and the figure, as a notebook shows them."""
-        shown: str = named("intrinsic.report.notebook:measurement")(self)
-        return shown
+        from intrinsic.report.notebook import measurement  # the one import upward: a record shows itself
+
+        return measurement(self)

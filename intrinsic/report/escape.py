@@ -31,7 +31,7 @@ LATEX = {
     "–": "--",
     "…": r"\ldots{}",
 }
-"""What LaTeX writes for a character."""
+"""LaTeX for a character, by character."""
 MARKDOWN = {
     "\\": "\\\\",
     "|": r"\|",
@@ -43,7 +43,7 @@ MARKDOWN = {
     "]": r"\]",
     "#": r"\#",
 }
-"""What Markdown writes for a character."""
+"""Markdown for a character, by character."""
 
 
 def one_line(value: object) -> str:

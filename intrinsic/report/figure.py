@@ -233,7 +233,7 @@ def _legend(axes: Axes, marks: CurveMarks) -> None:
 
 
 def _title(axes: Axes, marks: CurveMarks) -> None:
-    """What was measured; names too long for the page lose their middle."""
+    """Names of what was measured; names too long for the page lose their middle."""
     spec, page = marks.spec, axes.figure
     parts = [words.task(spec), words.model(spec), words.method(spec), spec.projection]
     title = page.text(0.02, 0.985, "", color=INK, fontsize=WORDS, va="top", parse_math=False)

@@ -1,4 +1,4 @@
-"""Where words go in a figure so that they cover neither marks nor each other."""
+"""Places of words in a figure, at which they cover neither marks nor each other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Place = tuple[float, float]
 
 @dataclass(frozen=True)
 class Page:
-    """Where the data of some axes lie on the page, in points; to be made again when the axes' limits change."""
+    """Map from the data of some axes to the page, in points; to be made again when the axes' limits change."""
 
     axes: Axes
     scale: float

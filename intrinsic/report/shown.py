@@ -1,4 +1,4 @@
-"""What the figure of a measurement shows, in numbers and words; nothing here draws."""
+"""Contents of a measurement's figure, in numbers and words; nothing here draws."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Level:
     """A score that others are held against, drawn as a line across."""
 
     name: LevelName
-    """What the score is, as the figure names it."""
+    """Name of the score in the figure."""
     y: float
     """The score at which the line is drawn."""
     value: str
@@ -38,7 +38,7 @@ class Level:
 
 @dataclass(frozen=True)
 class CurveMarks:
-    """What is drawn of one measurement, worked out once from its record."""
+    """Marks of a measurement's figure, worked out once from its record."""
 
     result: MeasureResult
     """The measurement's record."""

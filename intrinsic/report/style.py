@@ -1,4 +1,4 @@
-"""How figures look, whatever the user's matplotlib is set to."""
+"""Look of the figures, whatever the user's matplotlib is set to."""
 
 from __future__ import annotations
 

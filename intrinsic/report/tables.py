@@ -31,7 +31,7 @@ class DimensionRow:
     rate: str
     """The learning rate."""
     trials: str
-    """How many there were, and how many of them failed."""
+    """Number of trials, and of those that failed."""
     mean: str
     std: str
     """Standard deviation of the scores."""

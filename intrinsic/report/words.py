@@ -10,7 +10,7 @@ from intrinsic.records import Cost, MeasureOutcome, SearchResult
 from intrinsic.spec import MeasureSpec, OptimSpec, OptionValue, TargetSpec
 
 DASH = "–"
-"""What stands for a number that there is not."""
+"""Sign for a number that is not there."""
 
 
 def score(value: float | None) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from intrinsic.records import SearchResult
 from intrinsic.search.adaptive import explore
-from intrinsic.search.conclusion import conclude
+from intrinsic.search.conclusion import conclude, no_baseline
 from intrinsic.search.grid import dimensions
 from intrinsic.search.ledger import Ask, Evaluate, Ledger
 from intrinsic.search.target import Target, make_target
 from intrinsic.search.words import Words
 from intrinsic.spec import SearchSpec
 
-__all__ = ["Ask", "Evaluate", "SearchResult", "Target", "Words", "dimensions", "make_target", "search"]
+__all__ = ["Ask", "Evaluate", "SearchResult", "Target", "Words", "dimensions", "make_target", "no_baseline", "search"]
 
 
 def search(evaluate: Evaluate, target: Target, spec: SearchSpec, words: Words | None = None) -> SearchResult:

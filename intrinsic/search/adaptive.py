@@ -219,7 +219,7 @@ def _confirmed(ledger: Ledger, d: int, rate: float, last: bool) -> bool:
 
 
 def _probe_other_end(ledger: Ledger, dims: tuple[int, ...], high: int) -> None:
-    """Where everything on one side agrees, look at the bracket's other end; guard what then seems to fall."""
+    """Look, where everything on one side agrees, at the bracket's other end; guard what then seems to fall."""
     if high == len(dims):
         examine(ledger, dims[0])
     elif high == 0:

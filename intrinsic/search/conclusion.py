@@ -11,6 +11,7 @@ from intrinsic.records import SearchResult, SearchStatus
 from intrinsic.search.adaptive import ceiling
 from intrinsic.search.fit import Posterior, curve, posterior
 from intrinsic.search.ledger import Ledger
+from intrinsic.spec import SearchSpec
 
 DRAWS = 2000
 """Number of posterior draws behind the reported interval."""
@@ -99,6 +100,20 @@ def _result(
     )
 
 
+def no_baseline(spec: SearchSpec, reason: str) -> SearchResult:
+    """The result where there is no target to search for; `reason` says why."""
+    return SearchResult(
+        status="no-baseline",
+        d=None,
+        interval=(None, None),
+        confidence=spec.confidence,
+        target=None,
+        points=(),
+        fit=(),
+        message=f"nothing was searched for: {reason}",
+    )
+
+
 def _notes(ledger: Ledger) -> list[str]:
     notes = []
     if ledger.exhausted:
@@ -122,7 +137,7 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
     (low, high), w = interval, ledger.words
     claim, sure = _reaching(ledger, d), f"with {ledger.spec.confidence:.0%} confidence"
     if low is not None and high is not None:
-        return f"{claim}; {sure} the crossing is in {low:.4g} to {high:.4g}"
+        return f"{claim}; {sure} the crossing is in {math.floor(low)} to {math.ceil(high)}"
     side = "above" if low is not None else "below" if high is not None else "on either side of"
     flags = [w.lower] * (low is None) + [w.higher] * (high is None)
     return (
@@ -132,7 +147,7 @@ def _found(ledger: Ledger, d: int, interval: Interval) -> str:
 
 
 def _reaching(ledger: Ledger, d: int) -> str:
-    """What is true of d, the estimate: its mean reaches the target, or the fit does and the mean does not."""
+    """Statement about d, the estimate: its mean reaches the target, or the fit does and the mean does not."""
     at, cell = f"{ledger.words.letter}={d}", ledger.cell(d)
     if cell is None or ledger.reached(d):  # an estimate always has a cell
         return f"{at} reaches the target {ledger.target}"
@@ -148,7 +163,7 @@ def _lowest(ledger: Ledger, d: int) -> str:
 
 
 def _unmet(ledger: Ledger) -> str:
-    """What is true of the trials: no mean reaches the target, or one does and the fit over all of them does not."""
+    """Statement about the trials: no mean reaches the target, or one does and the fit over all of them does not."""
     w = ledger.words
     target, up_to = f"the target {ledger.target}", f"up to {w.letter}={max(point.d for point in ledger.points)}"
     best = max(ledger.cells(), key=lambda cell: cell.mean)

@@ -198,7 +198,7 @@ def _combinations() -> tuple[Array, Array, Indices]:
 
 
 def _repeats() -> int:
-    """How often the noise grid is repeated in the combinations."""
+    """Number of times that the noise grid is repeated in the combinations."""
     return len(AMPLITUDES) * len(LENGTHS)
 
 

@@ -24,6 +24,8 @@ from intrinsic.spec.compare import CompareSpec, Contender
 from intrinsic.spec.measure import PRESETS, MeasureSpec, SearchSpec, TargetSpec
 from intrinsic.spec.projections import PROJECTION_NAMES, ProjectionInfo, ProjectionName
 from intrinsic.spec.trial import (
+    FULL,
+    SUBSPACE,
     Head,
     Ingredients,
     Lambdas,
@@ -39,10 +41,12 @@ from intrinsic.spec.trial import (
 )
 
 __all__ = [
+    "FULL",
     "PRESETS",
     "PROJECTION_NAMES",
     "SPEC_VERSION",
     "STORED",
+    "SUBSPACE",
     "CompareSpec",
     "Contender",
     "Frozen",

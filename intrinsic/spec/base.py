@@ -1,4 +1,4 @@
-"""What all specs share: immutability, types of numbers and names, hashes."""
+"""Common parts of all specs: immutability, types of numbers and names, hashes."""
 
 from __future__ import annotations
 

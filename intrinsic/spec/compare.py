@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from intrinsic.spec.base import SPEC_VERSION, Frozen, PositiveInt, Rate, digest
 from intrinsic.spec.measure import MeasureSpec
-from intrinsic.spec.trial import MethodSpec
+from intrinsic.spec.trial import FULL, MethodSpec
 
 
 class Contender(Frozen):
@@ -59,7 +59,7 @@ class CompareSpec(Frozen):
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"every contender needs a name of its own, got {', '.join(twice)} more than once")
-        if labels[0] != "full":
+        if labels[0] != FULL:
             raise ValueError(f"the first contender must be full, which the others are compared with, got {labels[0]!r}")
         if self.base.of is not None:
             raise ValueError("`of` belongs to a measurement: in a comparison write it with the method, said:of=lora")

@@ -11,6 +11,10 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from intrinsic.spec.base import SPEC_VERSION, Frozen, Options, PositiveInt, Rate, Seed, digest, pairs
 from intrinsic.spec.projections import ProjectionName
 
+FULL, SUBSPACE = "full", "subspace"
+"""The methods that a spec knows by name: full fine-tuning, and training in a random subspace."""
+NO_DIMENSION = f"method {SUBSPACE!r} needs subspace_dim, the dimension d"
+
 
 class TaskSpec(Frozen):
     """The data of a task, and how much of it is used."""
@@ -100,7 +104,7 @@ class MethodSpec(Frozen):
     In records and configuration files the settings of the subspace stand beside `name`, None for other methods.
     """
 
-    name: str = "full"
+    name: str = FULL
     """Name of the method: see intrinsic.methods.METHODS."""
     subspace: SubspaceSettings | None = None
     """Settings of the method `subspace`; None for every other method."""
@@ -117,22 +121,31 @@ class MethodSpec(Frozen):
         if not isinstance(given, Mapping) or given.get("subspace") is not None:
             return given
         beside = {k: given[k] for k in SubspaceSettings.model_fields if given.get(k) is not None}
+        name = given.get("name", FULL)
+        if name == SUBSPACE and "subspace_dim" not in beside:
+            raise ValueError(NO_DIMENSION)
+        if name not in (FULL, SUBSPACE) and beside:
+            raise ValueError(
+                f"{', '.join(beside)}: only method {SUBSPACE!r} takes this, got method {name!r}: leave it out"
+            )
+        if name == FULL and beside:
+            raise ValueError(f"method {FULL!r} trains everything and takes no setting, got {', '.join(beside)}")
         rest = {k: v for k, v in given.items() if k not in SubspaceSettings.model_fields}
         return {**rest, "subspace": beside or None}
 
     @model_validator(mode="after")
     def _consistent(self) -> MethodSpec:
-        given = [] if self.subspace is None else [k for k, _ in self.subspace]
-        if self.name == "full" and (given or self.of or self.options):
-            told = ", ".join([*given, *(["of"] if self.of else []), *(k for k, _ in self.options)])
-            raise ValueError(f"method 'full' trains everything and takes no setting, got {told}")
-        if self.name == "subspace":
-            if self.subspace is None:
-                raise ValueError("method 'subspace' needs subspace_dim, the dimension d")
-            if self.options and self.of is None:
-                raise ValueError("options belong to a method: with 'subspace' say which by `of`")
-        elif self.of is not None:
-            raise ValueError(f"`of` goes with method 'subspace' and only with it, got method {self.name!r}")
+        given = [*(["of"] if self.of else []), *(k for k, _ in self.options)]
+        if self.name == FULL and given:
+            raise ValueError(f"method {FULL!r} trains everything and takes no setting, got {', '.join(given)}")
+        if self.name != SUBSPACE and self.subspace is not None:
+            raise ValueError(f"`subspace` goes with method {SUBSPACE!r} and only with it, got method {self.name!r}")
+        if self.name != SUBSPACE and self.of is not None:
+            raise ValueError(f"`of` goes with method {SUBSPACE!r} and only with it, got method {self.name!r}")
+        if self.name == SUBSPACE and self.subspace is None:
+            raise ValueError(NO_DIMENSION)
+        if self.name == SUBSPACE and self.options and self.of is None:
+            raise ValueError(f"options belong to a method: with {SUBSPACE!r} say which by `of`")
         return self
 
     @model_serializer(mode="wrap")

@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intrinsic.errors import DataError, SpecError, UnknownName
-from intrinsic.plugins import named
+from intrinsic.plugins import REPAIR, check_call, named, printed, titled
 from intrinsic.spec import TaskSpec
 from intrinsic.tasks.catalogue import TASKS, TaskInfo
 
 if TYPE_CHECKING:
-    from intrinsic.tasks.base import Task
+    from intrinsic.tasks.base import Loaded, Task
 
 __all__ = ["TASKS", "TaskInfo", "check_task", "comes_from_hub", "load_task"]
 
@@ -53,16 +53,32 @@ def check_task(spec: TaskSpec) -> TaskInfo:
 def load_task(spec: TaskSpec) -> Task:
     """Read the task's two splits, check them, and cut them to the limits.
 
-    Raises what :func:`check_task` raises, and DataError for data that are absent, damaged or of another form.
+    Raises what :func:`check_task` raises, SpecError for another package's loader that takes or gives other things than
+    a loader does, and DataError for data that are absent, damaged or of another form.
     """
     info = check_task(spec)
     try:
-        loaded = named(info.loader, __name__)(info, spec)
+        loaded = _read(info, spec)
     except OSError as error:  # such as a folder that may not be read
         where = error.filename or spec.data_dir or info.name
         raise DataError(f"cannot read {where} ({error.strerror or error}): check its rights and the disk") from error
     build: Task = named(".base:build_task", __name__)(info, spec, loaded)
     return build
+
+
+def _read(info: TaskInfo, spec: TaskSpec) -> Loaded:
+    """Both splits, as the task's loader gives them. Raises SpecError for a package's loader that breaks its word."""
+    load = named(info.loader, __name__)
+    if TASKS.is_own(info.name):
+        own: Loaded = load(info, spec)
+        return own
+    what = titled("task", info.name)
+    check_call(what, "load(info, spec)", load, info, spec)
+    loaded = load(info, spec)
+    expected: type[Loaded] = named(".base:Loaded", __name__)
+    if not isinstance(loaded, expected):
+        raise SpecError(f"{what} must load an intrinsic.tasks.base.Loaded, got {printed(loaded)}: {REPAIR}")
+    return loaded
 
 
 def comes_from_hub(spec: TaskSpec) -> bool:

@@ -7,6 +7,7 @@ from intrinsic.methods import attach, check_fit
 from intrinsic.models import MODELS, is_here, load_model
 from intrinsic.models.loaded import LoadedModel
 from intrinsic.problems import PROBLEMS
+from intrinsic.projections import projection_named
 from intrinsic.spec import TrialSpec
 from intrinsic.tasks import TaskInfo, check_task, comes_from_hub
 from intrinsic.tasks.base import Task
@@ -34,6 +35,8 @@ def outline_trial(spec: TrialSpec) -> tuple[str, ...]:
     Returns phrases for what therefore stays unchecked. Raises what check_trial raises.
     """
     info = check_task(spec.task)
+    if spec.method.subspace is not None:
+        projection_named(spec.method.subspace.projection)
     model_here = is_here(spec.model, info.kind)
     task = None if comes_from_hub(spec.task) else task_of(spec.task)[0]
     unchecked = [] if task else [f"the data of {info.name!r}, which come from the Hub"]

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from intrinsic.methods import FULL, attach
+from intrinsic.methods import attach
 from intrinsic.methods.base import Forward, Trainable
 from intrinsic.problems import Problem
 from intrinsic.records import Latency, Profile
-from intrinsic.spec import TrialSpec
+from intrinsic.spec import FULL, TrialSpec
 from intrinsic.tasks.base import Prepared
 from intrinsic.training import loss_of
 from intrinsic.training.batches import Batch

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from intrinsic.certificate.assumptions import assumptions_of, statement
+from intrinsic.certificate.record import Certificate
 from intrinsic.certificate.spec import Grid, Setting
+from intrinsic.certificate.verify import Check, Verdict
 from intrinsic.spec import ModelSpec, TaskSpec
 from intrinsic.tasks import load_task
 
@@ -70,3 +73,13 @@ def test_a_pretraining_is_named_wherever_there_was_one(kind, model, network, pre
 def test_classes_that_are_read_from_labels_are_said_to_have_been_known():
     assert "were known beforehand" in words("files", "text", "minilm")
     assert "were known beforehand" not in words()
+
+
+def test_a_verdict_shows_its_checks_in_a_notebook() -> None:
+    checks = (Check("grid", True, "as announced"), Check("<bits>", False, "got 3 & 4"))
+    verdict = Verdict(cast("Certificate", None), checks)
+    shown = verdict._repr_html_()
+    assert "Certificate: refused" in shown
+    assert "as announced" in shown
+    assert "&lt;bits&gt;" in shown
+    assert "3 &amp; 4" in shown

@@ -142,3 +142,29 @@ def test_bad_settings_are_one_sentence(cli, words, told):
     assert code == 2
     assert told in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--task digitz", "unknown task 'digitz'"),
+        ("--task stsb", "which are not right or wrong one by one: choose a task with classes"),
+        ("--task mrpc", "model 'mlp' is for vision and the task is text"),
+        ("--model minilm", "model 'minilm' is for text and the task is vision"),
+        ("--model ./no", "./no"),
+        ("--network embedding", "network 'embedding' is for text tasks, 'digits' is a vision task"),
+        ("--network gabor --task mrpc", "network 'gabor' is for vision tasks, 'mrpc' is a text task"),
+    ],
+)
+def test_a_dry_run_gives_no_hash_of_a_grid_that_cannot_run(cli, words, told):
+    code, out, err = cli("certify", "--dry-run", *words.split())
+    assert (code, out) == (2, "")
+    assert told in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_dry_run_says_that_a_model_of_the_hub_is_not_checked(cli):
+    code, out, _ = cli("certify", "--dry-run", "--model", "org/absent")
+    assert code == 0
+    assert out.splitlines()[1] == "# not checked: the model 'org/absent', which comes from the Hub"
+    assert "not checked" not in cli("certify", "--dry-run", "--network", "gabor", "--model", "org/absent")[1]

@@ -42,7 +42,7 @@ def test_help_and_version_import_next_to_nothing():
 
 
 def test_ls_loads_no_torch_and_draws_nothing(tmp_path):
-    calls = [["ls", what] for what in ("tasks", "models", "methods", "projections")]
+    calls = [["ls", what] for what in ("tasks", "models", "methods", "metrics", "problems", "executors")]
     modules = imported(*calls, ["ls", "runs", str(tmp_path)])
     assert not modules & (HEAVY | {"scipy", "matplotlib"})
 

@@ -15,6 +15,7 @@ from intrinsic_cli.flags import FLAGS
 from intrinsic_cli.resolve import to_yaml
 from typer.testing import CliRunner
 
+from intrinsic.executor.base import EXECUTORS
 from intrinsic.spec import PRESETS, MeasureSpec
 
 
@@ -258,6 +259,26 @@ def test_a_refused_command_leaves_no_run_behind(cli, tmp_path, flags):
     assert code == 2
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verb", ["measure", "compare"])
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [("--executor nope", "unknown executor 'nope'; available: here, "), ("--executor here --jobs 2", "got jobs=2")],
+)
+def test_a_dry_run_refuses_an_executor_that_a_run_would_refuse(cli, tmp_path, verb, flags, told):
+    code, out, err = cli(verb, "--dry-run", "--task", "digits", "--model", "mlp", *flags.split())
+    assert (code, out) == (2, "")
+    assert told in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_starts_no_executor_of_another_package(cli, monkeypatch):
+    made = []
+    monkeypatch.setattr(EXECUTORS, "is_own", lambda name: False)
+    monkeypatch.setattr("intrinsic_cli.running.make_executor", lambda *given: made.append(given))
+    assert cli("measure", "--dry-run", "--task", "digits", "--model", "mlp", "--executor", "here")[0] == 0
+    assert made == []
 
 
 def test_ls_of_a_folder_that_may_not_be_read_is_one_sentence(cli, monkeypatch):

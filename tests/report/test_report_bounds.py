@@ -221,7 +221,7 @@ def test_errors_come_from_accuracy_and_from_nothing_else():
     found = at(rows_of(Material(f1, {trial.trial_id: record}, {}, DELTA)), TEST_SET, trial.d)
     assert found is not None
     assert found.errors == 100
-    with pytest.raises(SpecError, match="share of wrong answers, and this run's metric is mse: choose a run on"):
+    with pytest.raises(SpecError, match="share of wrong answers, and this run's metric is mse: choose a run on a task"):
         rows_of(material(run(metric="mse")))
 
 

@@ -14,9 +14,12 @@ from intrinsic.report.bounds.price import FLOAT32, WIDTHS, Function, choice_bits
 from intrinsic.report.shown import mark, rate_in_use, subspace_trials
 
 Kind = Literal["bound", "floor", "comparison", "not a bound", "observed", "claimed", "shuffled"]
-"""What a number is. floor: the least that a bound of this form could be, as if the network made no error in training.
-comparison: a bound that charges less than a prefix code costs. claimed: what a certificate says, unchecked here.
-shuffled: a bound on a network trained on shuffled labels."""
+"""The meaning of a number.
+
+floor: the least that a bound of this form could be, as if the network made no error in training. comparison: a bound
+that charges less than a prefix code costs. claimed: the statement of a certificate, unchecked here. shuffled: a bound
+on a network trained on shuffled labels.
+"""
 ERRORS_ARE_WHOLE = 1e-6
 """Share of the examples by which errors reckoned from an accuracy may miss a whole number."""
 
@@ -26,12 +29,12 @@ SQRT, EVALUATION, TRAINING = "sqrt(d/m)", "evaluation error", "training error"
 
 @dataclass(frozen=True)
 class Counted:
-    """Errors among samples, and what a bound is given besides."""
+    """Errors among samples, with the bits and the probability that a bound is given besides."""
 
     errors: int
     samples: int
     bits: float
-    """What the choice of the network costs."""
+    """Bits that the choice of the network costs."""
     delta: float
     """The probability with which the bound may fail."""
 
@@ -84,7 +87,7 @@ class BoundRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a certificate says of itself."""
+    """Statement of a certificate about its own network."""
 
     name: str
     value: float
@@ -99,7 +102,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Material:
-    """What the rows are made from."""
+    """Run, trials, errors and claims from which the rows are made."""
 
     result: MeasureResult
     trials: Mapping[str, TrialResult]
@@ -111,13 +114,13 @@ class Material:
     shuffled: Mapping[str, TrialErrors] = field(default_factory=dict)
     """The errors counted on trials trained again on shuffled labels, by trial id."""
     claims: tuple[Claim, ...] = ()
-    """What certificates say of the same data."""
+    """Statements of certificates about the same data."""
 
 
 def rows_of(material: Material) -> list[BoundRow]:
     """Every row, by ascending dimension.
 
-    Raises SpecError for a task that predicts numbers, and for a run without a trained network.
+    Raises SpecError for a metric that does not count errors, and for a run without a trained network.
     """
     metric = material.result.result.metric
     if metric not in METRICS:
@@ -125,7 +128,7 @@ def rows_of(material: Material) -> list[BoundRow]:
     if not METRICS[metric].counts_errors:
         raise SpecError(
             f"these bounds are on the share of wrong answers, and this run's metric is {metric}: choose a run on a "
-            "classification task"
+            "task whose answers are right or wrong"
         )
     trials = representatives(material.result)
     if not trials:

@@ -1,4 +1,4 @@
-"""What a reader must know besides the numbers: which are vacuous, and what has to be true for the others."""
+"""Sentences beside the numbers of a bound: which are vacuous, and what has to be true for the others."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from intrinsic.methods.catalogue import is_head_only
 from intrinsic.records import CompareResult, CompareRow, SmallestSize
 from intrinsic.report import words
+from intrinsic.spec import FULL
 
 STEADY = 1.3
 """The factor between the full model's own latencies from which on none of a comparison is worth reading."""
@@ -18,7 +19,7 @@ def reaches(result: CompareResult, score: float) -> bool:
 
 def one_size(result: CompareResult) -> list[tuple[CompareRow, bool]]:
     """The methods of one size besides full fine-tuning that have a score, and whether it reaches the target."""
-    rows = [row for row in result.result.rows if row.size_name is None and row.label != "full"]
+    rows = [row for row in result.result.rows if row.size_name is None and row.label != FULL]
     if result.result.target is None:
         return []
     return [(row, reaches(result, row.mean)) for row in rows if row.mean is not None]

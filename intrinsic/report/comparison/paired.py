@@ -24,6 +24,7 @@ from statistics import fmean
 from scipy.stats import t as student_t
 
 from intrinsic.records import CompareResult, CompareRow
+from intrinsic.spec import FULL
 
 LEVEL = 0.95
 """Confidence of the intervals."""
@@ -44,7 +45,7 @@ def against_full(result: CompareResult) -> list[Paired | None]:
 
     Records that did not keep the seeds of their scores tell them only for rows in which no trial failed.
     """
-    full = next((row for row in result.result.rows if row.label == "full"), None)
+    full = next((row for row in result.result.rows if row.label == FULL), None)
     ours = {} if full is None else _by_seed(full)
     return _paired(
         [
@@ -57,7 +58,7 @@ def against_full(result: CompareResult) -> list[Paired | None]:
 def gaps(result: CompareResult) -> list[Paired | None]:
     """The optimisation gaps, one for each row; without interval for full fine-tuning and in records of means alone."""
     rows = result.result.rows
-    found = _paired([() if row.label == "full" else row.gaps for row in rows])
+    found = _paired([() if row.label == FULL else row.gaps for row in rows])
     return [
         pair or (None if row.optimisation_gap is None else Paired(row.optimisation_gap, None))
         for pair, row in zip(found, rows, strict=True)

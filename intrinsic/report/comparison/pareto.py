@@ -19,12 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.stats import t as student_t
 
+from intrinsic.problems.metrics import range_of
 from intrinsic.records import CompareResult, CompareRow
 from intrinsic.report import words
 from intrinsic.report.comparison.paired import LEVEL
 from intrinsic.report.comparison.tables import short_labels, title
 from intrinsic.report.labels import Page, Place, best_place, covered, joined, page_of, spread
 from intrinsic.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SMALL, WORDS, saved, style
+from intrinsic.spec import FULL
 
 SIZE = (6.9, 3.6)
 """Width and height in inches; the width of a page."""
@@ -60,14 +62,14 @@ def render(result: CompareResult) -> dict[str, bytes]:
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn of a comparison, worked out once from its record."""
+    """Marks of a comparison's figure, worked out once from its record."""
 
     result: CompareResult
 
     @cached_property
     def full(self) -> CompareRow | None:
         """The row of full fine-tuning; None where it has no score."""
-        return next((row for row in self.result.result.rows if row.label == "full" and row.mean is not None), None)
+        return next((row for row in self.result.result.rows if row.label == FULL and row.mean is not None), None)
 
     @cached_property
     def groups(self) -> dict[str, list[CompareRow]]:
@@ -105,7 +107,8 @@ class Marks:
         ends = [_at(row)[1] + side * self.half(row) for row in drawn for side in (-1, 1)]
         target = self.result.result.target
         ends += [self.result.result.chance] if not ends else [] if target is None else [target]
-        return min(ends), max(ends)
+        least, most = range_of(self.result.result.metric)  # an interval may reach farther than a score can
+        return max(min(ends), least), min(max(ends), most)
 
     @property
     def chance_is_near(self) -> bool:

@@ -12,12 +12,13 @@ from intrinsic.report import words
 from intrinsic.report.comparison.notes import count, notes, one_size
 from intrinsic.report.comparison.paired import LEVEL, Paired, against_full, gaps
 from intrinsic.report.escape import for_latex, for_markdown, markdown_facts, markdown_table, one_line
+from intrinsic.spec import FULL
 
 Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """A table: its header and its rows."""
 AGAINST = "score less full fine-tuning's, mean over the seeds that both have"
 GAP = "optimisation gap: training loss of full fine-tuning less the method's, mean over the same seeds"
-"""What the columns `against full` and `gap` hold, in words."""
+"""Meaning of the columns `against full` and `gap`, in words."""
 
 
 def name(label: str, method: str, size: int | None) -> str:
@@ -60,7 +61,7 @@ def differences(result: CompareResult) -> Table:
     """The table of differences to full fine-tuning, in score and training loss, over the seeds that both have."""
     paired = zip(_named(result), against_full(result), gaps(result), strict=True)
     return ("method", "against full", "gap"), [
-        (called, _paired(against, 4), _paired(gap, 3)) for (called, row), against, gap in paired if row.label != "full"
+        (called, _paired(against, 4), _paired(gap, 3)) for (called, row), against, gap in paired if row.label != FULL
     ]
 
 
@@ -99,7 +100,7 @@ def _sizes(row: CompareRow) -> tuple[int, ...]:
 def _latency_cells(row: CompareRow, columns: int) -> tuple[str, ...]:
     measured = () if row.profile is None else row.profile.latencies
     missing = [words.DASH] * (columns - len(measured))
-    full = row.method.name == "full"
+    full = row.method.name == FULL
     unmerged = [f"{x.full:.3g} ms" if full else _ratio(x, x.unmerged) for x in measured]
     return (
         *(unmerged + missing),
@@ -177,7 +178,7 @@ def tables(result: CompareResult) -> list[tuple[str, Table]]:
         ("Parameters", parameters(result)),
         ("Latency in inference", latencies(result)),
     ]
-    if any(row.label != "full" for row in result.result.rows):
+    if any(row.label != FULL for row in result.result.rows):
         parts.insert(1, ("Differences to full fine-tuning, paired by seed", differences(result)))
     if result.result.smallest:
         share = f"{100 * (result.run.spec.at or 0):g} %"
@@ -233,7 +234,7 @@ def _told(result: CompareResult, header: tuple[str, ...]) -> str:
     """Sentences for a table's caption: what its columns hold, and what it needs to be read alone."""
     known = dict(facts(result))
     told = [f"{column}: {known[column]}" for column in header if column in known]
-    if "interval" in header:
+    if "interval" in header and "target" in known:
         told.append(f"target: {known['target']}" + f"; {known['metric']}" * (not result.result.higher_is_better))
     if "score" in header:
         told += [f"task: {known['task']}; {known['metric']}, of which chance is {known['chance']}"]

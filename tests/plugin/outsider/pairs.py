@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import sqrt
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ class PairsProjection(Projection):
 
     Randomness: as in `hashed`, h and sigma from word r of stream 0, k and tau from word r of stream 1.
     """
+
+    description: ClassVar[str] = "two signed entries a row"
 
     def _forward(self, theta: Tensor, key: int, n: int) -> Tensor:
         columns, signs = self._parts(theta, key, n)
