@@ -282,17 +282,18 @@ def _size_of(contender: Contender, rate: float, found: SearchResult, trained: in
 
 def _words(contender: Contender) -> Words:
     """The words of a search's messages for a user of `compare`: what can be changed, by its flags."""
-    method, name = METHODS[contender.method.name], str(contender.size)
+    method = METHODS[contender.method.name]
+    letter = (method.size or Size(str(contender.size))).letter
     least = contender.sizes[0] == 1
     return Words(
-        lower="there is no smaller one" if least else f"give a smaller {name} in --methods",
-        higher=f"give a larger {name} in --methods",
+        lower="there is no smaller one" if least else f"give a smaller {letter} in --methods",
+        higher=f"give a larger {letter} in --methods",
         less="lower --at",
         rates=f"--{method.rates_field.replace('_', '-')}" if method.rates_field else "lr in --methods",
-        curve=f"compare several {name} without --at",
+        curve=f"compare several {letter} without --at",
         noun="size",
         plural="sizes",
-        letter=(method.size or Size(name)).letter,
+        letter=letter,
     )
 
 

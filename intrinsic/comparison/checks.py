@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from intrinsic.comparison.planned import CompareTrial
 from intrinsic.errors import ModelError, SpecError
+from intrinsic.methods import letter_of
 from intrinsic.spec import CompareSpec, Contender, TrialSpec
 
 Answer = TypeVar("Answer")
@@ -17,10 +18,10 @@ def check_sizes(spec: CompareSpec) -> None:
     """Raise SpecError for a method of exactly one size if the smallest is searched for: there is nothing to search."""
     for contender in spec.contenders if spec.at is not None else ():
         if len(contender.sizes) == 1:
-            size = contender.sizes[0]
+            size, letter = contender.sizes[0], letter_of(contender.method.name)
             raise SpecError(
-                f"{contender.label}: --at searches over a method's sizes and needs two or more, got {contender.size}="
-                f"{size}: name more, as in {contender.size}={size},{2 * size}, or leave the size out"
+                f"{contender.label}: --at searches over a method's sizes and needs two or more, got {letter}="
+                f"{size}: name more, as in {letter}={size},{2 * size}, or leave the size out"
             )
 
 

@@ -192,7 +192,7 @@ def test_a_row_that_does_not_reach_is_told_beside_its_size_that_is_found(tmp_pat
 
 def test_one_size_leaves_nothing_to_search_and_no_trial_is_paid(tmp_path):
     asked = []
-    with pytest.raises(SpecError, match=r"lora: --at searches .* needs two or more, got rank=8: name more"):
+    with pytest.raises(SpecError, match=r"lora: --at searches .* needs two or more, got r=8: name more"):
         compare(spec("lora:r=8:lr=1e-3,said", 0.9), tmp_path, runner=asked.append, profiler=profiler)
     assert asked == []
 
@@ -201,9 +201,9 @@ def test_a_searchs_message_names_what_compare_has(tmp_path):
     result = compared("lora:r=32,64:lr=1e-3,vera:r=1,2:lr=1e-3", tmp_path, at=0.9).result
     told = {found.label: found.search.message for found in result.smallest}
     assert "the lowest size tried, r=32, already reaches" in told["lora"]
-    assert told["lora"].endswith(": give a smaller rank in --methods.")
+    assert told["lora"].endswith(": give a smaller r in --methods.")
     assert "no size up to r=2 reaches" in told["vera"]
-    assert "give a larger rank in --methods, train longer, or lower --at" in told["vera"]
+    assert "give a larger r in --methods, train longer, or lower --at" in told["vera"]
 
 
 def test_a_target_near_chance_is_a_warning(tmp_path):
