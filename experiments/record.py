@@ -98,7 +98,7 @@ def result_of_comparison(record: CompareResult) -> dict[str, Any]:
     return {
         "compare_id": record.run.compare_id,
         "scores": {
-            row_name(row.label, row.size_name, row.size): [
+            row_name(row.label, row.method.name, row.size): [
                 None if row.mean is None else round(row.mean, 5),
                 None if row.std is None else round(row.std, 5),
                 row.parameters_trained,

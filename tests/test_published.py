@@ -120,7 +120,9 @@ def test_every_number_has_a_page_that_runs_it_and_every_contender_a_number(scrip
         page = script.read_page(path.stem)
         key = (page.table, page.base.model.name.rpartition("/")[2], page.base.task.name)
         for contender in page.contenders:
-            run[key] |= {shown_name(contender.label, contender.size, size) for size in contender.sizes or (None,)}
+            run[key] |= {
+                shown_name(contender.label, contender.method.name, size) for size in contender.sizes or (None,)
+            }
         run[key] |= set() if page.contenders else {"said", "did"}
     assert told == run
 
@@ -169,7 +171,7 @@ def test_what_the_pages_train_is_as_many_as_the_papers_say(script, name):
     published = {line.contender: line.parameters for line in page.expected}
     for contender in page.contenders:
         for size in contender.sizes or (None,):
-            told = published[shown_name(contender.label, contender.size, size)]
+            told = published[shown_name(contender.label, contender.method.name, size)]
             if contender.label == "full":
                 assert told in ("100%", "125.0M")
                 continue

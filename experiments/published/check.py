@@ -182,7 +182,7 @@ def _count(row: CompareRow) -> str:
 
 def lines(page: Page, record: CompareResult) -> list[Line]:
     """Raises SpecError where the run is scored by another metric than the paper."""
-    rows = {shown_name(row.label, row.size_name, row.size): row for row in record.result.rows}
+    rows = {shown_name(row.label, row.method.name, row.size): row for row in record.result.rows}
     for line in page.expected:
         if line.quantity != record.result.metric:
             raise SpecError(f"{page.name} publishes {line.quantity}, but the run's scores are {record.result.metric}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+from intrinsic.problems import metrics
 from intrinsic.records import SearchResult, TrialResult, TrialTrain
 
 
 def signed(facts: TrialTrain, score: float) -> float:
     """The score, negated if lower is better; applied twice it gives the score back. facts: of any trial of the task."""
-    return score if facts.higher_is_better else -score
+    return metrics.signed(score, facts.higher_is_better)
 
 
 def signed_score(result: TrialResult) -> float | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, final
 
 from intrinsic.errors import Diverged, SpecError
-from intrinsic.problems.metrics import METRICS, evaluate
+from intrinsic.problems.metrics import METRICS, evaluate, signed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -165,7 +165,7 @@ class Problem(ABC):
         judge = METRICS[metric]
         answers = [np.full(targets.shape, c) for c in self.constants(targets, names)]
         scores = [evaluate((metric,), answer, targets, groups)[metric] for answer in answers]
-        return max(scores, key=judge.signed)
+        return max(scores, key=lambda score: signed(score, judge.higher_is_better))
 
     def errors(self, outputs: Array, targets: Targets) -> Array:
         """Mask of the wrong answers, bool [n]; an example whose output is not finite counts as wrong."""

@@ -83,9 +83,13 @@ class Metric:
         """The score of predictions [n] against targets [n]; `groups` [n] are needed only if `grouped`."""
         return self.function(predictions, targets, groups) if self.grouped else self.function(predictions, targets)
 
-    def signed(self, score: float) -> float:
-        """The score, negated if lower is better, so that larger is better; applied twice it gives the score back."""
-        return score if self.higher_is_better else -score
+
+def signed(score: float, higher_is_better: bool) -> float:
+    """The score, negated if lower is better, so that higher is better; applied twice it gives the score back.
+
+    Every comparison of two scores goes through here.
+    """
+    return score if higher_is_better else -score
 
 
 def accuracy(predictions: Array, targets: Array) -> float:

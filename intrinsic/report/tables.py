@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from intrinsic.problems.metrics import signed
 from intrinsic.records import MeasureResult, TrialRow
 from intrinsic.report import words
 from intrinsic.report.escape import for_latex, for_markdown, one_line
@@ -113,7 +114,8 @@ def _reached(result: MeasureResult, mean: float) -> str:
     outcome = result.result
     if outcome.target is None:
         return words.DASH
-    return "yes" if (mean >= outcome.target) == outcome.higher_is_better or mean == outcome.target else "no"
+    higher = outcome.higher_is_better
+    return "yes" if signed(mean, higher) >= signed(outcome.target, higher) else "no"
 
 
 def _context(result: MeasureResult) -> dict[str, object]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from intrinsic.errors import SpecError
+from intrinsic.problems.metrics import signed
 from intrinsic.spec import TargetSpec
 
 
@@ -31,7 +32,7 @@ class Target:
 
     def shown(self, score: float) -> str:
         """A score in the metric's own sign, for a message."""
-        return f"{-score if self.negated else score:.4g}"
+        return f"{signed(score, not self.negated):.4g}"
 
     def __str__(self) -> str:
         return self.shown(self.value)

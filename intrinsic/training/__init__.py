@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from intrinsic.methods.base import Trainable
 from intrinsic.problems import Problem
+from intrinsic.problems.metrics import signed
 from intrinsic.records import HistoryPoint
 from intrinsic.seeds import derive
 from intrinsic.spec import OptimSpec
@@ -232,7 +233,8 @@ class _Loop:
         return self.evaluator(self.trainable, self._respond, gather_object)
 
     def _is_better(self, score: float, than: float) -> bool:
-        return score > than if self.task.higher_is_better else score < than
+        higher = self.task.higher_is_better
+        return signed(score, higher) > signed(than, higher)
 
     def _report(self) -> FitReport:
         assert self.best is not None  # the last step always evaluates

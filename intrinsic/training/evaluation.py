@@ -51,7 +51,8 @@ class Evaluator:
         self._split = prepared.eval if split is None else split
         self._batches = by_length(self._split, batch_size)
         if not self._batches:
-            raise DataError("the split is empty; there is nothing to score on")
+            name = "evaluation split" if split is None else "split to evaluate on"
+            raise DataError(f"the {name} is empty; there is nothing to score on")
 
     def __call__(
         self, trainable: Trainable, forward: Forward, gather: Callable[[list[Any]], list[Any]] = lambda parts: parts

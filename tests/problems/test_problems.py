@@ -18,7 +18,7 @@ from intrinsic.errors import DataError, Diverged, SpecError, UnknownName
 from intrinsic.measurement.checks import check_direction
 from intrinsic.plugins import entries_of, package_of
 from intrinsic.problems import METRICS, PROBLEMS, problem_named, unknown_metrics
-from intrinsic.problems.metrics import error_of_correlation, error_of_f1, error_of_share, error_of_squares
+from intrinsic.problems.metrics import error_of_correlation, error_of_f1, error_of_share, error_of_squares, signed
 from intrinsic.spec import TargetSpec, TaskSpec
 from intrinsic.tasks import TASKS, load_task
 from intrinsic.tasks.base import Task
@@ -89,7 +89,8 @@ class TestContract:
             chance = problem.chance(metric, targets, None, names)
             for constant in np.linspace(float(targets.min()), float(targets.max()), 13).astype(targets.dtype):
                 score = METRICS[metric](np.full(targets.shape, constant), targets)
-                assert METRICS[metric].signed(score) <= METRICS[metric].signed(chance) + 1e-7
+                higher = METRICS[metric].higher_is_better
+                assert signed(score, higher) <= signed(chance, higher) + 1e-7
 
 
 def test_the_losses_are_their_formulas() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intrinsic.methods.catalogue import is_head_only
+from intrinsic.problems.metrics import signed
 from intrinsic.records import CompareResult, CompareRow, SmallestSize
 from intrinsic.report import words
 from intrinsic.spec import FULL
@@ -13,8 +14,8 @@ STEADY = 1.3
 
 def reaches(result: CompareResult, score: float) -> bool:
     """Whether a score is at least as good as the target; False where there is no target."""
-    target, sign = result.result.target, 1 if result.result.higher_is_better else -1
-    return target is not None and sign * (score - target) >= 0
+    target, higher = result.result.target, result.result.higher_is_better
+    return target is not None and signed(score, higher) >= signed(target, higher)
 
 
 def one_size(result: CompareResult) -> list[tuple[CompareRow, bool]]:
