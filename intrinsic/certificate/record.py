@@ -16,7 +16,7 @@ from intrinsic.bounds.arguments import MAX_SAMPLES
 from intrinsic.certificate.codes.bits import MAX_MESSAGE_BYTES
 from intrinsic.certificate.codes.shape import MOST_LEVELS
 from intrinsic.certificate.spec import Grid
-from intrinsic.certificate.table import Row
+from intrinsic.certificate.table import TableRow
 from intrinsic.errors import CertificateError
 from intrinsic.spec import Frozen, first_complaint
 from intrinsic.subspace.artefact import Hex64
@@ -75,7 +75,7 @@ class Certificate(Frozen):
     """The number of training examples outside of the commonest class."""
     hashes: Hashes
     grid: Grid
-    bounds: tuple[Row, ...] = Field(max_length=64)
+    bounds: tuple[TableRow, ...] = Field(max_length=64)
     assumptions: tuple[str, ...] = Field(max_length=64)
 
     @property

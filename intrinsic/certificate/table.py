@@ -35,7 +35,7 @@ class Evidence:
         return b.nats(self.bits)
 
 
-class Row(Frozen):
+class TableRow(Frozen):
     """A bound of the table."""
 
     name: str
@@ -50,7 +50,7 @@ def certified(evidence: Evidence) -> float:
     return b.occam_binomial(evidence.errors, evidence.nats, evidence.samples, evidence.delta)
 
 
-def rows_of(evidence: Evidence, dim: int, test: tuple[int, int]) -> tuple[Row, ...]:
+def rows_of(evidence: Evidence, dim: int, test: tuple[int, int]) -> tuple[TableRow, ...]:
     """The whole table in its order.
 
     dim: number of coordinates; test: (errors, examples) of the split that training did not see.
@@ -62,7 +62,7 @@ def rows_of(evidence: Evidence, dim: int, test: tuple[int, int]) -> tuple[Row, .
     )
 
 
-def all_bounds(evidence: Evidence, dim: int) -> tuple[Row, ...]:
+def all_bounds(evidence: Evidence, dim: int) -> tuple[TableRow, ...]:
     """The bounds of the message. Each holds with probability 1 - delta by itself; only the first is certified."""
     bits, per = evidence.bits, evidence.bits / max(1, dim)
     risk, nats, n, delta = evidence.risk, evidence.nats, evidence.samples, evidence.delta
@@ -77,21 +77,21 @@ def all_bounds(evidence: Evidence, dim: int) -> tuple[Row, ...]:
         ("catoni-grid", b.catoni_grid, math.log2(len(DEFAULT_GRID)), f"lambda from a grid of {len(DEFAULT_GRID)}"),
         ("zhou-lotfi", b.zhou_lotfi, zhou_lotfi_bits(risk, nats, n, delta), "alpha 1.0001, lambda paid"),
     )
-    rows = [Row(name=CERTIFIED, value=certified(evidence), bits=bits, note="certified")]
-    rows += [Row(name=s, value=f(risk, nats, n, delta), bits=bits + more, note=why) for s, f, more, why in plain]
+    rows = [TableRow(name=CERTIFIED, value=certified(evidence), bits=bits, note="certified")]
+    rows += [TableRow(name=s, value=f(risk, nats, n, delta), bits=bits + more, note=why) for s, f, more, why in plain]
     if dim:
         value = b.theorem1(risk, dim, per, n, delta)
-        rows.append(Row(name="theorem-1", value=value, bits=bits, note=f"d {dim}, {per:.3g} bits a coordinate"))
+        rows.append(TableRow(name="theorem-1", value=value, bits=bits, note=f"d {dim}, {per:.3g} bits a coordinate"))
     return tuple(rows)
 
 
-def reference(errors: int, samples: int, delta: float) -> Row:
+def reference(errors: int, samples: int, delta: float) -> TableRow:
     """The test-set bound, which needs no code but as many examples that training did not see."""
     value = b.held_out_bound(errors, samples, delta)
-    return Row(name="test-set", value=value, bits=0, note="reference: needs examples that training did not see")
+    return TableRow(name="test-set", value=value, bits=0, note="reference: needs examples that training did not see")
 
 
-def asymptotic(dim: int, samples: int) -> Row:
+def asymptotic(dim: int, samples: int) -> TableRow:
     """The rate sqrt(d/m) of Theorem 1 without its constants, which is no bound."""
     value = b.theorem1_asymptotic(max(1, dim), samples)
-    return Row(name="sqrt(d/m)", value=value, bits=0, note="NOT A BOUND: Theorem 1 without its constants")
+    return TableRow(name="sqrt(d/m)", value=value, bits=0, note="NOT A BOUND: Theorem 1 without its constants")

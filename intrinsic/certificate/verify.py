@@ -18,7 +18,7 @@ from intrinsic.certificate.message import Encoded, Message, decode
 from intrinsic.certificate.networks import Network, NetworkBuilder
 from intrinsic.certificate.record import MESSAGE_FILE, Certificate, Counted, printable, read_bytes, read_certificate
 from intrinsic.certificate.spec import DECODER_VERSION, Grid
-from intrinsic.certificate.table import CERTIFIED, Evidence, Row, certified, rows_of
+from intrinsic.certificate.table import CERTIFIED, Evidence, TableRow, certified, rows_of
 from intrinsic.errors import CertificateError, IntrinsicError
 from intrinsic.tasks.base import Task
 
@@ -115,7 +115,7 @@ def _check_bounds(certificate: Certificate, encoded: Encoded) -> Iterator[Check]
     yield _same_parts("other-bounds", _lines(rows), _lines(certificate.bounds))
 
 
-def _lines(rows: tuple[Row, ...]) -> dict[str, str]:
+def _lines(rows: tuple[TableRow, ...]) -> dict[str, str]:
     """The rows in their order, as the first is what is certified; with their notes, as one says that it is no bound."""
     return {
         f"{place}. {row.name}": f"{row.value!r} at {row.bits!r} bits" + (f" ({row.note})" if row.note else "")

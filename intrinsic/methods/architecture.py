@@ -16,7 +16,7 @@ from torch import nn
 
 from intrinsic.errors import ModelError
 
-Role = Literal["encoder", "decoder", "cross"]
+AttentionRole = Literal["encoder", "decoder", "cross"]
 """Kind of an attention: self-attention of an encoder or a decoder, or cross-attention."""
 Part = TypeVar("Part", "Sublayer", "Attention", "FeedForward")
 
@@ -53,7 +53,7 @@ class Attention:
     output: str
     """Linear map that reads the concatenated heads."""
     sublayer: Sublayer
-    role: Role = "encoder"
+    role: AttentionRole = "encoder"
 
     @property
     def fused(self) -> bool:
@@ -128,7 +128,7 @@ def _gpt2() -> tuple[_Stack, ...]:
     return (_Stack("h", (attention,), ffn),)
 
 
-def _four(core: str, norm: str, role: Role) -> Attention:
+def _four(core: str, norm: str, role: AttentionRole) -> Attention:
     query, key, value, out = (f"{core}.{name}_proj" for name in "qkvo")
     return Attention(core, query, key, value, out, _pre(norm, out), role)
 
@@ -146,7 +146,7 @@ def _vit() -> tuple[_Stack, ...]:
 
 
 def _t5() -> tuple[_Stack, ...]:
-    def attention(place: int, kind: str, role: Role) -> Attention:
+    def attention(place: int, kind: str, role: AttentionRole) -> Attention:
         core, sublayer = f"layer.{place}.{kind}", _pre(f"layer.{place}.layer_norm", f"layer.{place}.dropout")
         return Attention(core, f"{core}.q", f"{core}.k", f"{core}.v", f"{core}.o", sublayer, role)
 

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from intrinsic.errors import ArtefactError, SpecError, UnknownName
 from intrinsic.spec import Frozen, SeedSpec, SubspaceForm, first_complaint
-from intrinsic.subspace.manifest import AGAIN, Packed, Role
+from intrinsic.subspace.manifest import AGAIN, Packed, TensorRole
 
 FORMAT = "intrinsic-subspace"
 """The name of the format, in every header."""
@@ -307,8 +307,8 @@ __all__ = [
     "HEADER_FILE",
     "Fingerprint",
     "Header",
-    "Role",
     "Settings",
+    "TensorRole",
     "check_tensors",
     "read_file",
     "read_header",

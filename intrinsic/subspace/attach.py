@@ -17,7 +17,7 @@ from intrinsic.subspace import artefact
 from intrinsic.subspace.artefact import FORM, SEED, Fingerprint, Settings
 from intrinsic.subspace.core import CORE, Core, ProjectionSpec
 from intrinsic.subspace.layout import HeldTensor, Selection, check_supported, choose, layers_of, tensors_of
-from intrinsic.subspace.manifest import Role, Row, pack
+from intrinsic.subspace.manifest import TensorRole, TensorRow, pack
 from intrinsic.subspace.reload import check_base, check_dtypes, check_settings
 
 FREE, BUFFER = "free.", "buffer."
@@ -116,7 +116,7 @@ class Subspace:
         self,
         model: nn.Module,
         tensors: dict[str, HeldTensor],
-        roles: dict[str, Role],
+        roles: dict[str, TensorRole],
         settings: Settings,
         upkeep: Upkeep,
     ) -> None:
@@ -260,7 +260,7 @@ class Subspace:
         """
         changed = {BUFFER + n for n in self._named("buffer") if not torch.equal(self._now(n), self._before(n))}
         kept = {n: t for n, t in self._state().items() if not n.startswith(BUFFER) or n in changed}
-        rows = [Row(name, tuple(e.tensor.shape), self._roles[name]) for name, e in self._tensors.items()]
+        rows = [TensorRow(name, tuple(e.tensor.shape), self._roles[name]) for name, e in self._tensors.items()]
         ties = {name: e.aliases[1:] for name, e in self._tensors.items() if len(e.aliases) > 1}
         return artefact.write(directory, kept, self.settings, pack(rows), ties, self.fingerprint())
 
@@ -303,7 +303,7 @@ class Subspace:
 
     # ------------------------------------------------------------------ small things
 
-    def _named(self, *roles: Role) -> list[str]:
+    def _named(self, *roles: TensorRole) -> list[str]:
         return [name for name, role in self._roles.items() if role in roles]
 
     def _now(self, name: str) -> Tensor:

@@ -18,7 +18,7 @@ from intrinsic.errors import SpecError
 from intrinsic.seeds import name_key
 from intrinsic.spec import Head
 from intrinsic.subspace.artefact import Settings
-from intrinsic.subspace.manifest import Role
+from intrinsic.subspace.manifest import TensorRole
 from intrinsic.subspace.weights import Layer, MovedTensor
 
 Selection = Callable[[str], bool] | Sequence[str] | None
@@ -86,7 +86,7 @@ def _places(model: nn.Module) -> Iterator[tuple[str, Tensor, Slot]]:
 
 def choose(
     tensors: dict[str, HeldTensor], selection: Selection, head: Head, head_names: Sequence[str]
-) -> dict[str, Role]:
+) -> dict[str, TensorRole]:
     """The role of each tensor, by canonical name.
 
     A tied tensor is selected, or counts as head, only if all its names are: so `parameters=` that leaves
@@ -101,7 +101,7 @@ def choose(
     return {name: _role(held, selected, head, head_names) for name, held in tensors.items()}
 
 
-def _role(held: HeldTensor, selected: Callable[[str], bool], head: Head, head_names: Sequence[str]) -> Role:
+def _role(held: HeldTensor, selected: Callable[[str], bool], head: Head, head_names: Sequence[str]) -> TensorRole:
     if not held.is_parameter:
         return "buffer"
     if not held.trainable:
@@ -182,7 +182,7 @@ def _is_embedding(part: str) -> bool:
 
 
 def layers_of(
-    tensors: dict[str, HeldTensor], roles: dict[str, Role], settings: Settings
+    tensors: dict[str, HeldTensor], roles: dict[str, TensorRole], settings: Settings
 ) -> tuple[tuple[Layer, ...], int]:
     """The layers, alphabetically, and the number of lambdas. Raises SpecError if the budget cannot be met."""
     groups: dict[str, list[HeldTensor]] = {}

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from intrinsic.errors import ArtefactError
 
-Role = Literal["subspace", "free", "frozen", "buffer"]
+TensorRole = Literal["subspace", "free", "frozen", "buffer"]
 """The part that a tensor takes. subspace: theta_0 + P theta_d. free: trained as it is. frozen: left alone.
 buffer: a persistent buffer."""
 
@@ -21,25 +21,25 @@ AGAIN = "save the artefact again, or fetch a sound copy"
 """The remedy for a damaged artefact."""
 
 
-class Row(NamedTuple):
+class TensorRow(NamedTuple):
     """One tensor of the base model."""
 
     name: str
     shape: tuple[int, ...]
-    role: Role
+    role: TensorRole
 
 
 Name = Annotated[str, Field(max_length=1000)]
 Size = Annotated[int, Field(ge=0, lt=2**63)]
 Numbers = Annotated[str, Field(pattern=r"^[0-9]{1,9}(-[0-9]{1,9})?(,[0-9]{1,9}(-[0-9]{1,9})?)*$", max_length=100_000)]
-Packed = tuple[Name, Annotated[tuple[Size, ...], Field(max_length=16)], Role, Numbers | None]
+Packed = tuple[Name, Annotated[tuple[Size, ...], Field(max_length=16)], TensorRole, Numbers | None]
 """Rows as they are stored: (name, shape, role, None) or, for several names, (name with `*` for its first number, shape,
 role, numbers)."""
 
 
-def pack(rows: Iterable[Row]) -> tuple[Packed, ...]:
+def pack(rows: Iterable[TensorRow]) -> tuple[Packed, ...]:
     """The rows as they are stored, in the order of names; :func:`unpack` is the inverse."""
-    groups: dict[tuple[str, tuple[int, ...], Role], list[int]] = {}
+    groups: dict[tuple[str, tuple[int, ...], TensorRole], list[int]] = {}
     packed: list[Packed] = []
     for name, shape, role in rows:
         pattern, number = _template(name)
@@ -51,14 +51,14 @@ def pack(rows: Iterable[Row]) -> tuple[Packed, ...]:
     return tuple(sorted(packed, key=lambda row: (row[0], row[3] or "")))
 
 
-def unpack(packed: Sequence[Packed]) -> dict[str, Row]:
+def unpack(packed: Sequence[Packed]) -> dict[str, TensorRow]:
     """The rows by name. Raises ArtefactError if a name comes twice, a range runs backwards, or there are too many."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, TensorRow] = {}
     for pattern, shape, role, numbers in packed:
         for name in _names(pattern, numbers, MAX_TENSORS - len(rows)):
             if name in rows:
                 raise ArtefactError(f"the manifest is damaged: {name!r} comes twice: {AGAIN}")
-            rows[name] = Row(name, tuple(shape), role)
+            rows[name] = TensorRow(name, tuple(shape), role)
     return dict(sorted(rows.items()))
 
 

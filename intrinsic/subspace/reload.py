@@ -13,7 +13,7 @@ from intrinsic.errors import ArtefactError, SpecError
 from intrinsic.projections import make_projection
 from intrinsic.subspace.artefact import Fingerprint, Header, Settings
 from intrinsic.subspace.layout import DTYPES, HeldTensor, layers_of
-from intrinsic.subspace.manifest import AGAIN, Role, Row, unpack
+from intrinsic.subspace.manifest import AGAIN, TensorRole, TensorRow, unpack
 
 SHOWN = 3
 """The most names that an error lists."""
@@ -21,7 +21,7 @@ BASE = "load the base model that the artefact was trained from"
 """The remedy for a model that is another one."""
 
 
-def check_base(header: Header, tensors: Mapping[str, HeldTensor]) -> dict[str, Role]:
+def check_base(header: Header, tensors: Mapping[str, HeldTensor]) -> dict[str, TensorRole]:
     """The role of each tensor, by canonical name.
 
     Raises ArtefactError unless the model's tensors are those of the manifest, by name, shape, tie and value.
@@ -36,7 +36,7 @@ def check_base(header: Header, tensors: Mapping[str, HeldTensor]) -> dict[str, R
     return {name: row.role for name, row in rows.items()}
 
 
-def _check_names(rows: Mapping[str, Row], tensors: Mapping[str, HeldTensor]) -> None:
+def _check_names(rows: Mapping[str, TensorRow], tensors: Mapping[str, HeldTensor]) -> None:
     missing, extra = sorted(rows.keys() - tensors.keys()), sorted(tensors.keys() - rows.keys())
     if missing:
         near = get_close_matches(missing[0], extra, n=1, cutoff=0.5)
@@ -46,7 +46,7 @@ def _check_names(rows: Mapping[str, Row], tensors: Mapping[str, HeldTensor]) -> 
         raise ArtefactError(f"the model has {_some(extra)}, which the artefact's base model had not: {BASE}")
 
 
-def _check_row(row: Row, held: HeldTensor, further: tuple[str, ...]) -> None:
+def _check_row(row: TensorRow, held: HeldTensor, further: tuple[str, ...]) -> None:
     shape = tuple(held.tensor.shape)
     if shape != row.shape:
         raise ArtefactError(f"{row.name!r} has shape {shape} in the model, {row.shape} in the artefact: {BASE}")
@@ -77,7 +77,9 @@ def check_values(saved: Fingerprint, tensors: Mapping[str, Tensor]) -> None:
     )
 
 
-def check_settings(settings: Settings, tensors: dict[str, HeldTensor], roles: dict[str, Role]) -> dict[str, Tensor]:
+def check_settings(
+    settings: Settings, tensors: dict[str, HeldTensor], roles: dict[str, TensorRole]
+) -> dict[str, Tensor]:
     """Tensors without storage that theta and the lambdas must resemble, by name.
 
     Raises ArtefactError for settings that the model cannot meet.

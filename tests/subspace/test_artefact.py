@@ -26,7 +26,7 @@ from torch import nn
 from intrinsic.errors import ArtefactError, IntrinsicError, SpecError
 from intrinsic.subspace import Subspace
 from intrinsic.subspace.artefact import HEADER_FILE, Fingerprint, read_header
-from intrinsic.subspace.manifest import Row, pack, unpack
+from intrinsic.subspace.manifest import TensorRow, pack, unpack
 
 TESTS = Path(__file__).parents[1]
 
@@ -466,11 +466,11 @@ roles = st.sampled_from(["subspace", "free", "frozen", "buffer"])
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.dictionaries(names.map(".".join), st.tuples(shapes, roles), max_size=30))
 def test_the_manifest_says_the_same_when_unpacked(rows: dict[str, Any]) -> None:
-    given_rows = {name: Row(name, shape, role) for name, (shape, role) in sorted(rows.items())}
+    given_rows = {name: TensorRow(name, shape, role) for name, (shape, role) in sorted(rows.items())}
     assert unpack(pack(given_rows.values())) == given_rows
     assert pack(reversed(given_rows.values())) == pack(given_rows.values())
 
 
 def test_numbered_blocks_share_a_row() -> None:
-    rows = [Row(f"h.{i}.w.{j}", (2,), "subspace") for i in (0, 1, 2, 5) for j in (0, 1)]
+    rows = [TensorRow(f"h.{i}.w.{j}", (2,), "subspace") for i in (0, 1, 2, 5) for j in (0, 1)]
     assert pack(rows) == (("h.*.w.0", (2,), "subspace", "0-2,5"), ("h.*.w.1", (2,), "subspace", "0-2,5"))
