@@ -49,7 +49,7 @@ from intrinsic.records import (
     TrialTrain,
 )
 from intrinsic.search import Ask, Target, Words, make_target, no_baseline, search
-from intrinsic.spec import CompareSpec, Contender, TrialSpec
+from intrinsic.spec import FULL, CompareSpec, Contender, TrialSpec
 from intrinsic.store import Store, read_comparison
 
 __all__ = [
@@ -224,7 +224,7 @@ def _search_sizes(
     ]
     findings.smallest = side_by_side(trials, searches)
     full = trials.run(
-        [CompareTrial(spec.contenders[0], None, rates["full"], seed) for seed in range(spec.base.search.seeds)]
+        [CompareTrial(spec.contenders[0], None, rates[FULL], seed) for seed in range(spec.base.search.seeds)]
     )
     for contender, smallest in zip(searched, findings.smallest, strict=True):
         if smallest.search.d is not None:

@@ -7,10 +7,10 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
-from intrinsic.comparison.writing import BUDGETS, OF, QUOTED, RATES, WrittenMethod, no_method, split
+from intrinsic.comparison.writing import QUOTED, WrittenMethod, no_method, split
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import METHODS, check_under_subspace, options_of
-from intrinsic.methods.catalogue import known
+from intrinsic.methods.catalogue import BUDGETS, OF, RATES, known
 from intrinsic.spec import FULL, SUBSPACE, Contender, Frozen, MeasureSpec, MethodSpec, SubspaceKind
 
 LARGEST = 2**31 - 1

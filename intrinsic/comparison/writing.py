@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 
 from intrinsic.errors import SpecError, UnknownName
 from intrinsic.methods import METHODS
-from intrinsic.methods.catalogue import ANY_SIZE, Method, Size, aliases, known
+from intrinsic.methods.catalogue import ANY_SIZE, BUDGETS, RATES, Method, Size, aliases, known
 
 QUOTED = re.compile(r'"[^"]*"')
 """Pattern of a text in double quotes."""
 WORD, PART = re.compile(r'(?:"[^"]*"|[^\s,"])+'), re.compile(r'(?:"[^"]*"|[^:"])*')
 """Patterns of what commas and spaces separate, and of what colons separate within it; neither does inside quotes."""
-RATES, BUDGETS, OF = "lr", "params", "of"
-"""Keys of the comparison's own settings: learning rates, numbers of parameters, the method under a subspace."""
 
 
 @dataclass

@@ -16,8 +16,9 @@ from intrinsic.methods import options as o
 from intrinsic.plugins import Registry, is_a
 from intrinsic.spec import Frozen, MeasureSpec, MethodSpec, first_complaint
 
-COMPARED = ("lr", "params", "of")
-"""Keys of a comparison's own settings in --methods, which no size can have as its letter."""
+RATES, BUDGETS, OF = "lr", "params", "of"
+"""Keys in --methods that no size can have as its letter: learning rates, numbers of parameters, the method under a
+subspace."""
 ANY_SIZE = "size"
 """Name of a method's size in --methods that is valid for every method, whatever its letter."""
 
@@ -222,7 +223,7 @@ def _wrong_size(made: Method, size: Size) -> str | None:
         return f"has a size that {wrong}"
     if not isinstance(made.sizes()[0], int):
         return f"has no size to begin with: give {size.option!r} a default, or `compared` to its size"
-    if size.letter in COMPARED or (size.letter != size.option and size.letter in made.options.model_fields):
+    if size.letter in (RATES, BUDGETS, OF) or (size.letter != size.option and size.letter in made.options.model_fields):
         return f"has the letter {size.letter!r} for its size, which means another setting"
     return None
 

@@ -13,7 +13,6 @@ from intrinsic.spec.projections import ProjectionName
 
 FULL, SUBSPACE = "full", "subspace"
 """The methods that a spec knows by name: full fine-tuning, and training in a random subspace."""
-NO_DIMENSION = f"method {SUBSPACE!r} needs subspace_dim, the dimension d"
 
 
 class TaskSpec(Frozen):
@@ -123,7 +122,7 @@ class MethodSpec(Frozen):
         beside = {k: given[k] for k in SubspaceSettings.model_fields if given.get(k) is not None}
         name = given.get("name", FULL)
         if name == SUBSPACE and "subspace_dim" not in beside:
-            raise ValueError(NO_DIMENSION)
+            raise ValueError(f"method {SUBSPACE!r} needs subspace_dim, the dimension d")
         if name not in (FULL, SUBSPACE) and beside:
             raise ValueError(
                 f"{', '.join(beside)}: only method {SUBSPACE!r} takes this, got method {name!r}: leave it out"
@@ -142,8 +141,6 @@ class MethodSpec(Frozen):
             raise ValueError(f"`subspace` goes with method {SUBSPACE!r} and only with it, got method {self.name!r}")
         if self.name != SUBSPACE and self.of is not None:
             raise ValueError(f"`of` goes with method {SUBSPACE!r} and only with it, got method {self.name!r}")
-        if self.name == SUBSPACE and self.subspace is None:
-            raise ValueError(NO_DIMENSION)
         if self.name == SUBSPACE and self.options and self.of is None:
             raise ValueError(f"options belong to a method: with {SUBSPACE!r} say which by `of`")
         return self
